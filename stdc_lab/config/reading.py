@@ -1,0 +1,152 @@
+"""YAML → value. A mistake is answered with file, line, key, what was got and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedBase
+from ruamel.yaml.error import YAMLError
+
+from stdc_lab.arch import ArchSpec
+from stdc_lab.config.space import SearchSpace
+from stdc_lab.config.study import StudyConfig
+from stdc_lab.config.values import parse_arch
+from stdc_lab.errors import ConfigError, SpecError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML 1.2 file holds, with line numbers kept. Raises `ConfigError` if it cannot be read or parsed."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read: {reason}") from error
+    try:
+        return YAML(typ="rt", pure=True).load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark is not None else ""
+        problem = str(getattr(error, "problem", None) or error).strip().splitlines()[0]
+        raise ConfigError(f"{path}{where}: not valid YAML: {problem}") from error
+
+
+def read_value(path: Path, model: type[Model], content: Any | None = None) -> Model:
+    """A file's content (or what was made of it) as a value. Raises `ConfigError` that lists every mistake."""
+    content = read_yaml(path) if content is None else content
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: got {_shown(content)}; allowed: keys of a {model.__name__}")
+    try:
+        # By way of JSON: strict about types there, and still a list may stand for a tuple.
+        return model.model_validate_json(json.dumps(content, default=str), strict=True)
+    except ValidationError as error:
+        lines = [_explain(path, content, model, problem) for problem in error.errors(include_url=False)]
+        raise ConfigError("\n".join(dict.fromkeys(lines))) from error
+
+
+def read_study(path: Path) -> StudyConfig:
+    """A study's YAML; a space given by name is read from a `search_spaces` folder beside or above the file."""
+    content = read_yaml(path)
+    if isinstance(content, dict) and isinstance(content.get("space"), str):
+        content["space"] = read_space(content["space"], path).model_dump(mode="json")
+    return read_value(path, StudyConfig, content)
+
+
+def read_arch(path: Path) -> ArchSpec:
+    """An architecture's file: its fields, or `base: stdc1` and what differs. Raises `ConfigError`."""
+    content = read_yaml(path)
+    try:
+        return parse_arch(json.loads(json.dumps(content, default=str)))
+    except SpecError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def read_space(name: str, study: Path) -> SearchSpace:
+    """The search space that a study's file names. Raises `ConfigError` with the names there are."""
+    folders = [study.parent / "search_spaces", study.parent.parent / "search_spaces", Path("search_spaces")]
+    spaces = {file.stem: file for folder in reversed(folders) for file in sorted(folder.glob("*.yaml"))}
+    if name not in spaces:
+        there = ", ".join(spaces) or f"none was found in {' or '.join(str(folder) for folder in folders)}"
+        raise ConfigError(f"{study}: space: got {name!r}{_hint(name, spaces)}; allowed: {there}")
+    return read_value(spaces[name], SearchSpace)
+
+
+def _explain(path: Path, content: Any, model: type[BaseModel], problem: Any) -> str:
+    location = [part for part in problem["loc"] if not _is_union_tag(part, content, problem["loc"])]
+    key = ".".join(str(part) for part in location)
+    line = _line_of(content, location)
+    where = f"{path}:{line}" if line else str(path)
+    kind, message = problem["type"], problem["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        allowed = list(_fields_at(model, location[:-1]))
+        hint = _hint(str(location[-1]), allowed)
+        return f"{where}: {key}: no such key{hint}; allowed: {', '.join(allowed)}"
+    if kind == "missing":
+        return f"{where}: {key}: missing"
+    if kind in ("value_error", "union_tag_invalid", "union_tag_not_found"):
+        return f"{where}: {key + ': ' if key else ''}{message}"
+    return f"{where}: {key}: got {_shown(problem['input'])}; allowed: {message[0].lower() + message[1:]}"
+
+
+def _is_union_tag(part: Any, content: Any, location: tuple[Any, ...]) -> bool:
+    """Pydantic puts the tag of a union's member into the location, where the file has no such key."""
+    node = content
+    for step in location[: location.index(part)]:
+        if isinstance(node, dict) and step in node:
+            node = node[step]
+        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+            node = node[step]
+    return isinstance(node, dict) and part not in node and node.get("type") == part
+
+
+def _line_of(content: Any, location: list[Any]) -> int | None:
+    """The line (from 1) where a key stands, or the innermost of its parents that has one."""
+    line, node = None, content
+    for part in location:
+        if not isinstance(node, CommentedBase):
+            break
+        try:
+            line = node.lc.data[part][0] + 1
+            node = node[part]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError, AttributeError):
+            break
+    return line
+
+
+def _fields_at(model: type[BaseModel], location: list[Any]) -> Iterator[str]:
+    """Names of the fields that a value at this place of a model may have."""
+    models: list[Any] = [model]
+    for part in location:
+        annotations = [m.model_fields[part].annotation for m in models if part in m.model_fields]
+        models = [inner for annotation in annotations for inner in _models_in(annotation)] or models
+    seen: dict[str, None] = {}
+    for candidate in models:
+        seen |= dict.fromkeys(candidate.model_fields)
+    yield from seen
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [model for part in typing.get_args(annotation) for model in _models_in(part)]
+
+
+def _hint(word: str, allowed: typing.Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(allowed), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str) if not isinstance(value, str) else repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"

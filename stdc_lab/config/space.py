@@ -1,0 +1,248 @@
+"""`SearchSpace`: what may vary. A chooser goes in; an architecture and a training come out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Protocol, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from stdc_lab.arch import ArchSpec, preset
+from stdc_lab.config.training import TrainConfig
+from stdc_lab.config.values import Name, Value
+from stdc_lab.errors import ConfigError, SpecError
+
+Scalar = bool | int | float | str
+ARCH_KEYS = ("base_width", "num_blocks", "channel_ratio", "kernels", "depths")
+STAGE_KEYS = {"depths.stage3": 0, "depths.stage4": 1, "depths.stage5": 2}
+DECODER_KEYS = ("decoder.context_width", "decoder.fusion_width", "decoder.head_width")
+TRAIN_PREFIXES = ("heads.", "loss.", "augmentation.", "train.")
+
+
+class Chooser(Protocol):
+    """What picks values: an Optuna trial, or anything with these three methods."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
+
+    def suggest_categorical(self, name: str, choices: list[Scalar]) -> Scalar: ...
+
+
+class IntRange(Value):
+    """Whole numbers from `low` to `high`, both included."""
+
+    type: Literal["int"]
+    low: int
+    high: int
+    step: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"an empty range: low {self.low} is above high {self.high}")
+        if (self.high - self.low) % self.step:
+            raise ValueError(f"high {self.high} is no whole number of steps ({self.step}) above low {self.low}")
+        return self
+
+    def choose(self, name: str, chooser: Chooser) -> int:
+        return chooser.suggest_int(name, self.low, self.high, step=self.step)
+
+    def parameter_of(self, value: Any) -> Scalar | None:
+        """How `value` is named in the storage; None if the range does not hold it."""
+        inside = isinstance(value, int) and self.low <= value <= self.high and (value - self.low) % self.step == 0
+        return value if inside else None
+
+
+class FloatRange(Value):
+    """Numbers from `low` to `high`; evenly in the logarithm with `log`."""
+
+    type: Literal["float"]
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"an empty range: low {self.low} is above high {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a logarithmic range needs low above 0, got {self.low}")
+        return self
+
+    def choose(self, name: str, chooser: Chooser) -> float:
+        return chooser.suggest_float(name, self.low, self.high, log=self.log)
+
+    def parameter_of(self, value: Any) -> Scalar | None:
+        inside = isinstance(value, int | float) and self.low <= value <= self.high
+        return float(value) if inside else None
+
+
+class Choices(Value):
+    """One of a few values; a value may be a list, such as a kernel schedule."""
+
+    type: Literal["choice"]
+    values: Annotated[tuple[Scalar | tuple[int, ...], ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        labels = [_label(value) for value in self.values]
+        if len(set(labels)) != len(labels):
+            raise ValueError("the same value twice")
+        return self
+
+    def choose(self, name: str, chooser: Chooser) -> Scalar | tuple[int, ...]:
+        labels = [_label(value) for value in self.values]
+        return self.values[labels.index(chooser.suggest_categorical(name, labels))]
+
+    def parameter_of(self, value: Any) -> Scalar | None:
+        label = _label(tuple(value) if isinstance(value, list) else value)
+        return label if label in [_label(choice) for choice in self.values] else None
+
+
+Varied = Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]
+
+
+class SearchSpace(Value):
+    """What varies around a base architecture and a base training.
+
+    Keys of `vary`: `base_width`, `num_blocks`, `channel_ratio`, `kernels`, `depths` or `depths.stage3` …
+    `depths.stage5`, `decoder.*_width`; and of the training `heads.*`, `loss.*`, `augmentation.*`, `train.*`.
+    A kernel schedule shorter than a module is continued with its last kernel, a longer one is cut.
+    """
+
+    name: Name
+    base: str = "stdc1"
+    vary: Annotated[dict[str, Varied], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _known_and_possible(self) -> Self:
+        preset(self.base)
+        allowed = (*ARCH_KEYS, *STAGE_KEYS, *DECODER_KEYS)
+        for key in self.vary:
+            if key not in allowed and not key.startswith(TRAIN_PREFIXES):
+                raise ValueError(
+                    f"vary.{key}: no such parameter; allowed: {', '.join(allowed)}, "
+                    "heads.*, loss.*, augmentation.*, train.*"
+                )
+        if "depths" in self.vary and any(key in self.vary for key in STAGE_KEYS):
+            raise ValueError("vary: either depths as a whole or depths.stage3 … depths.stage5")
+        for pick_last in (False, True):
+            chosen = self.choose(_End(pick_last))
+            self.spec_of(chosen)
+            self.training_of(chosen, TrainConfig(iterations=10_000))
+        return self
+
+    def choose(self, chooser: Chooser) -> dict[str, Any]:
+        """A value for each varied key."""
+        return {key: varied.choose(key, chooser) for key, varied in self.vary.items()}
+
+    def spec_of(self, chosen: Mapping[str, Any]) -> ArchSpec:
+        """The architecture that the chosen values describe. Raises `SpecError` if none can."""
+        base = preset(self.base)
+        changes = {key: chosen[key] for key in ARCH_KEYS if key in chosen and key != "kernels"}
+        depths = list(changes.get("depths", base.depths))
+        for key, index in STAGE_KEYS.items():
+            if key in chosen:
+                depths[index] = chosen[key]
+        changes["depths"] = depths
+        decoder = {key.split(".")[1]: chosen[key] for key in DECODER_KEYS if key in chosen}
+        if decoder:
+            changes["decoder"] = {**base.to_dict()["decoder"], **decoder}
+        spec = base.replace(**changes)
+        if "kernels" in chosen:
+            spec = spec.replace(kernels=_continued(chosen["kernels"], spec.num_blocks))
+        return spec
+
+    def training_of(self, chosen: Mapping[str, Any], base: TrainConfig) -> TrainConfig:
+        """The base training with the chosen settings put in. Raises `ConfigError` for an impossible one."""
+        values = base.model_dump()
+        for key, value in chosen.items():
+            if not key.startswith(TRAIN_PREFIXES):
+                continue
+            *groups, name = key.removeprefix("train.").split(".")
+            target = values
+            for group in groups:
+                target = target.get(group, {})
+            if not isinstance(target, dict) or name not in target:
+                raise ConfigError(f"search space {self.name}: vary.{key}: no such training setting")
+            target[name] = value
+        try:
+            return TrainConfig.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(f"search space {self.name}: {error.errors()[0]['msg']}") from error
+
+    def parameters_of(self, spec: ArchSpec, train: TrainConfig) -> dict[str, Scalar] | None:
+        """The point of this space that gives this architecture and training; None if it holds no such point."""
+        values = train.model_dump()
+        point: dict[str, Scalar] = {}
+        for key, varied in self.vary.items():
+            if key == "base_width":
+                candidates: list[Any] = [spec.widths[1]]
+            elif key in STAGE_KEYS:
+                candidates = [spec.depths[STAGE_KEYS[key]]]
+            elif key in DECODER_KEYS:
+                candidates = [getattr(spec.decoder, key.split(".")[1])]
+            elif key == "kernels" and isinstance(varied, Choices):
+                candidates = [c for c in varied.values if _continued(c, spec.num_blocks) == spec.kernels]
+            elif key in ARCH_KEYS:
+                candidates = [getattr(spec, key)]
+            else:
+                value: Any = values
+                for part in key.removeprefix("train.").split("."):
+                    value = value[part]
+                candidates = [value]
+            labels = [varied.parameter_of(value) for value in candidates]
+            if not labels or labels[0] is None:
+                return None
+            point[key] = labels[0]
+        chosen = self.choose(_Fixed(point))
+        same = self.spec_of(chosen).arch_id == spec.arch_id and self.training_of(chosen, train) == train
+        return point if same else None
+
+
+class _End:
+    """A chooser that takes the first or the last of everything: both ends of a space must be possible."""
+
+    def __init__(self, last: bool) -> None:
+        self.last = last
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        return high if self.last else low
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        return high if self.last else low
+
+    def suggest_categorical(self, name: str, choices: list[Scalar]) -> Scalar:
+        return choices[-1 if self.last else 0]
+
+
+class _Fixed:
+    """A chooser that answers from a mapping."""
+
+    def __init__(self, point: Mapping[str, Any]) -> None:
+        self.point = point
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        return int(self.point[name])
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        return float(self.point[name])
+
+    def suggest_categorical(self, name: str, choices: list[Scalar]) -> Scalar:
+        value: Scalar = self.point[name]
+        return value
+
+
+def _label(value: Scalar | tuple[int, ...]) -> Scalar:
+    """A choice as Optuna stores it: a list becomes text, such as `1-3-3`; an empty one `none`."""
+    if isinstance(value, tuple):
+        return "-".join(str(item) for item in value) or "none"
+    return value
+
+
+def _continued(schedule: Any, num_blocks: int) -> tuple[int, ...]:
+    kernels = tuple(schedule) if isinstance(schedule, list | tuple) else ()
+    if not kernels:
+        raise SpecError(f"kernels: got {schedule!r}; allowed: a list of at least one odd number, such as [1, 3]")
+    return (kernels + kernels[-1:] * num_blocks)[:num_blocks]
