@@ -1,0 +1,19 @@
+"""Tests keep to themselves: with a lock and a cache of their own they wait for no training and feed on none."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# The networks of the tests are too small to share: more threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_lock_and_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("machine")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "STDC_LAB_LOCK", str(folder / "lock"))
+        patch.setitem(os.environ, "STDC_LAB_CACHE", str(folder / "cache"))
+        yield folder
