@@ -24,7 +24,7 @@ demo: $(READY)
 	$(BIN)/stdc-lab report runs/quickstart
 
 test: $(READY)
-	$(BIN)/python -m pytest --quiet
+	$(BIN)/python -m pytest --quiet --numprocesses auto
 
 lint: $(READY)
 	$(BIN)/ruff check .

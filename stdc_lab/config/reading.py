@@ -83,7 +83,7 @@ def read_space(name: str, study: Path) -> SearchSpace:
 
 
 def _explain(path: Path, content: Any, model: type[BaseModel], problem: Any) -> str:
-    location = [part for part in problem["loc"] if not _is_union_tag(part, content, problem["loc"])]
+    location = _as_written(content, problem["loc"])
     key = ".".join(str(part) for part in location)
     line = _line_of(content, location)
     where = f"{path}:{line}" if line else str(path)
@@ -99,15 +99,18 @@ def _explain(path: Path, content: Any, model: type[BaseModel], problem: Any) -> 
     return f"{where}: {key}: got {_shown(problem['input'])}; allowed: {message[0].lower() + message[1:]}"
 
 
-def _is_union_tag(part: Any, content: Any, location: tuple[Any, ...]) -> bool:
-    """Pydantic puts the tag of a union's member into the location, where the file has no such key."""
-    node = content
-    for step in location[: location.index(part)]:
-        if isinstance(node, dict) and step in node:
-            node = node[step]
-        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
-            node = node[step]
-    return isinstance(node, dict) and part not in node and node.get("type") == part
+def _as_written(content: Any, location: tuple[Any, ...]) -> list[Any]:
+    """A location without the tags of union members, which pydantic puts in where the file has no such key."""
+    node, written = content, []
+    for part in location:
+        if isinstance(node, dict) and part not in node and node.get("type") == part:
+            continue
+        written.append(part)
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            node = None
+    return written
 
 
 def _line_of(content: Any, location: list[Any]) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -26,7 +26,7 @@ class Chooser(Protocol):
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
 
-    def suggest_categorical(self, name: str, choices: list[Scalar]) -> Scalar: ...
+    def suggest_categorical(self, name: str, choices: Sequence[Scalar | None]) -> Scalar | None: ...
 
 
 class IntRange(Value):
@@ -93,7 +93,8 @@ class Choices(Value):
 
     def choose(self, name: str, chooser: Chooser) -> Scalar | tuple[int, ...]:
         labels = [_label(value) for value in self.values]
-        return self.values[labels.index(chooser.suggest_categorical(name, labels))]
+        picked = chooser.suggest_categorical(name, labels)
+        return next(value for value, label in zip(self.values, labels, strict=True) if label == picked)
 
     def parameter_of(self, value: Any) -> Scalar | None:
         label = _label(tuple(value) if isinstance(value, list) else value)
@@ -213,7 +214,7 @@ class _End:
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
         return high if self.last else low
 
-    def suggest_categorical(self, name: str, choices: list[Scalar]) -> Scalar:
+    def suggest_categorical(self, name: str, choices: Sequence[Scalar | None]) -> Scalar | None:
         return choices[-1 if self.last else 0]
 
 
@@ -229,7 +230,7 @@ class _Fixed:
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
         return float(self.point[name])
 
-    def suggest_categorical(self, name: str, choices: list[Scalar]) -> Scalar:
+    def suggest_categorical(self, name: str, choices: Sequence[Scalar | None]) -> Scalar | None:
         value: Scalar = self.point[name]
         return value
 

@@ -22,7 +22,9 @@ class AttentionRefinement(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         features = self.conv(features)
         pooled = functional.adaptive_avg_pool2d(features, 1)
-        return features * torch.sigmoid(self.attention_bn(self.attention(pooled)))
+        weights = torch.sigmoid(self.attention_bn(self.attention(pooled)))
+        refined: Tensor = features * weights
+        return refined
 
 
 class FeatureFusion(nn.Module):
@@ -38,7 +40,8 @@ class FeatureFusion(nn.Module):
         features = self.conv(torch.cat((detail, context), dim=1))
         pooled = functional.adaptive_avg_pool2d(features, 1)
         weights = torch.sigmoid(self.excite(functional.relu(self.squeeze(pooled))))
-        return features * weights + features
+        fused: Tensor = features * weights + features
+        return fused
 
 
 class Decoder(nn.Module):

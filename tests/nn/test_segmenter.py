@@ -75,5 +75,5 @@ def test_a_checkpoint_of_another_network_is_refused_and_changes_nothing() -> Non
 
 @pytest.mark.parametrize("classes", [0, 1, -3, 2.5, True])
 def test_too_few_classes(classes: object) -> None:
-    with pytest.raises(StdcLabError, match="num_classes: got .*; allowed: a whole number from 2"):
+    with pytest.raises(StdcLabError, match=r"num_classes: got .*; allowed: a whole number from 2"):
         build_model(presets["stdc1"], classes)  # type: ignore[arg-type]

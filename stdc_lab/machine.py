@@ -1,0 +1,164 @@
+"""What runs here: the device, what it computes natively, its fingerprint, and the lock that keeps timing quiet."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from stdc_lab.errors import StdcLabError
+from stdc_lab.records import Environment
+
+log = logging.getLogger(__name__)
+LOCK_VARIABLE = "STDC_LAB_LOCK"
+Module = TypeVar("Module", bound=torch.nn.Module)
+
+
+def choose_device(wanted: str = "auto") -> torch.device:
+    """`auto` (the GPU if there is one), `cpu`, `cuda` or `cuda:1` as a torch device.
+
+    Raises `StdcLabError` for another word, or a GPU that is not there.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "auto":
+        return torch.device("cuda:0" if count else "cpu")
+    if wanted == "cpu":
+        return torch.device("cpu")
+    name, _, index = wanted.partition(":")
+    if name != "cuda" or not (index.isdecimal() or (not index and wanted == "cuda")):
+        raise StdcLabError(f"--device: got {wanted!r}; allowed: auto, cpu, cuda, cuda:0, cuda:1, …")
+    number = int(index or 0)
+    if number >= count:
+        there = f"{count} GPU{'s' if count != 1 else ''}"
+        raise StdcLabError(f"--device: got {wanted!r}, but PyTorch sees {there} here; allowed: auto, cpu")
+    return torch.device(f"cuda:{number}")
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The dtype that a forward pass computes in, for a `TrainConfig.precision`.
+
+    `auto` is bfloat16 where the device computes it natively, float16 on older GPUs, float32 elsewhere.
+    """
+    if precision != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.bfloat16 if native else torch.float16
+    return torch.bfloat16 if _cpu_flags() & {"avx512_bf16", "amx_bf16"} else torch.float32
+
+
+def place(module: Module, device: torch.device) -> Module:
+    """Move a module to a device, its weights in channels-last layout; gives the module."""
+    return module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all that was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Let PyTorch use this many CPU threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def environment(device: torch.device, threads: int) -> Environment:
+    """The machine and the versions behind a figure measured on `device` with so many CPU threads."""
+    processor = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    parts = {
+        "device": device.type,
+        "processor": processor,
+        "cores": usable_cores(),
+        "system": platform.system(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+    }
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
+    return Environment(
+        device=str(device),
+        processor=processor,
+        threads=threads,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        fingerprint=digest,
+    )
+
+
+@contextmanager
+def machine_lock(*, alone: bool) -> Iterator[bool]:
+    """Hold the machine's lock: shared while training, alone while timing. Gives False where there is no lock.
+
+    Any number of trainings hold it together; a timer waits until none does, and they wait for it. It is one
+    file for all processes and users of the machine (or the file that the variable STDC_LAB_LOCK names), and
+    the kernel frees it when a process dies.
+    """
+    if sys.platform == "win32":
+        yield False
+        return
+    import fcntl
+
+    path = Path(os.environ.get(LOCK_VARIABLE) or Path(tempfile.gettempdir()) / "stdc_lab.lock")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise StdcLabError(
+            f"{path}: the machine's lock cannot be opened ({error.strerror}); make it writable, or name another "
+            f"file in the variable {LOCK_VARIABLE}"
+        ) from error
+    try:
+        mode = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+        try:
+            fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            other = "a training or a timing" if alone else "a timing"
+            log.warning("waiting for the machine's lock: %s of another process is under way", other)
+            started = time.monotonic()
+            fcntl.flock(descriptor, mode)
+            log.info("got the machine's lock after %.0f s", time.monotonic() - started)
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+def _cpu_name() -> str:
+    for line in _cpu_lines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cpu_flags() -> set[str]:
+    for line in _cpu_lines():
+        if line.startswith("flags"):
+            return set(line.partition(":")[2].split())
+    return set()
+
+
+def _cpu_lines() -> list[str]:
+    try:
+        return Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,136 @@
+"""What comes back from profiling, training and a trial; and the key under which a training is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from stdc_lab.arch import ArchSpec
+from stdc_lab.config.training import DataConfig, TrainConfig
+from stdc_lab.config.values import Arch, Extent, Size, Value
+
+
+class Environment(Value):
+    """The machine and the versions behind a figure."""
+
+    device: str
+    """`cpu` or `cuda:0` …"""
+    processor: str
+    """The processor's or the GPU's name."""
+    threads: int
+    python: str
+    torch: str
+    fingerprint: str
+    """Digest of all that makes latencies of two machines unlike; unlike fingerprints never share an axis."""
+
+
+class LatencyResult(Value):
+    """Latency of one network at batch 1."""
+
+    median_ms: float
+    p95_ms: float
+    ci95_ms: tuple[float, float]
+    """95 % confidence interval of the median, from order statistics."""
+    spread: float
+    """Interquartile range over median: above 0.1 the machine was not quiet."""
+    repeats: int
+    warmup_repeats: int
+    runtime: str
+    device: str
+    dtype: str
+    threads: int
+    input_shape: tuple[int, int, int, int]
+
+
+class StageCost(Value):
+    """A part of the network: one of the five stages, or the decoder."""
+
+    name: str
+    output_channels: int
+    output_size: Extent
+    num_params: int
+    macs: int
+
+
+class MacCounters(Value):
+    """Multiply-accumulates by different counters, each by its own convention; null where it has no answer."""
+
+    theory: int | None = None
+    fvcore: int | None = None
+    thop: int | None = None
+    torch: int | None = None
+
+
+class ProfileResult(Value):
+    """What a network costs in its inference form."""
+
+    arch: Arch
+    arch_id: str
+    num_classes: int
+    size: Size
+    num_params: int
+    macs: int
+    """Multiply-accumulates of convolutions and linear layers at `size`, batch 1: torch's count halved."""
+    counters: MacCounters
+    not_counted: dict[str, dict[str, int]]
+    """Operations that a counter met and did not count: counter → operation → how often."""
+    stages: tuple[StageCost, ...]
+    latency: LatencyResult | None = None
+    environment: Environment | None = None
+
+
+class CurvePoint(Value):
+    """A moment of a training."""
+
+    iteration: int
+    loss: float
+    learning_rate: float
+    miou: float | None = None
+    """Validation mIoU of the evaluated weights, where it was evaluated."""
+
+
+class TrainResult(Value):
+    """What a training reached."""
+
+    miou: float
+    """Of the last evaluation: mean IoU over the classes that occur in labels or predictions, 0 to 1."""
+    class_iou: dict[str, float | None]
+    """IoU by class; null for a class that occurs in neither labels nor predictions."""
+    pixel_accuracy: float
+    curve: tuple[CurvePoint, ...]
+    seconds: float
+    """Wall time of training and evaluation."""
+    seed: int
+    precision: str
+    """`float32` or `bfloat16`, as it ran."""
+    environment: Environment
+    evaluated_weights: Literal["ema", "last"]
+
+
+class TrialRecord(Value):
+    """One trial of a study, kept as `trial.json` in its run's folder."""
+
+    number: int
+    arch: Arch
+    arch_id: str
+    trial_key: str
+    reference: str | None = None
+    """The preset's name, if the trial is a reference network."""
+    train: TrainConfig
+    data: DataConfig
+    seed: int
+    profile: ProfileResult
+    result: TrainResult
+
+
+def trial_key(arch: ArchSpec, train: TrainConfig, data: DataConfig, seed: int) -> str:
+    """Sixteen hexadecimal digits for a training: architecture, heads, training, data, sizes and seed."""
+    inputs = {
+        "arch_id": arch.arch_id,
+        "train": train.model_dump(mode="json"),
+        "data": data.model_dump(mode="json"),
+        "seed": seed,
+    }
+    canonical = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
