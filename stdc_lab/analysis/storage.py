@@ -1,0 +1,174 @@
+"""Opening a study's storage to read it, and saying plainly why it cannot be."""
+
+from __future__ import annotations
+
+import sqlite3
+import urllib.parse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.trial import FrozenTrial
+from sqlalchemy.exc import SQLAlchemyError
+
+from stdc_lab.config.reading import read_study
+from stdc_lab.config.study import StudyConfig
+from stdc_lab.errors import StudyError
+
+STUDY_FILE, STORAGE_FILE = "study.yaml", "study.db"
+OPTUNA_TABLES = {"studies", "trials", "version_info"}
+LOCK_WAIT_S = 60.0
+"""How long to wait for a search that is just writing."""
+SQLITE_MAGIC = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database: its URL, and what SQLAlchemy's `create_engine` is to be told beside it."""
+
+    url: str
+    engine: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """What a storage holds of one study."""
+
+    name: str
+    trials: tuple[FrozenTrial, ...]
+    user_attrs: dict[str, Any]
+    config: StudyConfig | None
+    """The study.yaml beside the storage; None for a storage without one."""
+
+
+def read_study_config(folder: str | Path) -> StudyConfig:
+    """The study.yaml of a study's folder.
+
+    Raises `StudyError` if it is not there, `ConfigError` if it does not say what a study may say.
+    """
+    path = _existing_folder(Path(folder)) / STUDY_FILE
+    if not path.is_file():
+        raise StudyError(f"{folder}: no {STUDY_FILE} in it; give a folder that `stdc-lab search` wrote")
+    return read_study(path)
+
+
+def read_storage(folder_or_url: str | Path, study_name: str | None = None) -> StoredStudy:
+    """A study as its storage holds it, from a study's folder or a storage's URL. Nothing is written or made.
+
+    study_name: needed only where a storage holds several studies; a folder's study.yaml names its own.
+    Raises `StudyError` if there is no such storage, if it is not Optuna's, or does not hold the study.
+    """
+    given = str(folder_or_url)
+    config = None
+    if "://" in given:
+        shown, place = _shown_url(given), _place_of(given)
+    else:
+        folder = _existing_folder(Path(folder_or_url))
+        config = read_study_config(folder) if (folder / STUDY_FILE).is_file() else None
+        path = folder / STORAGE_FILE
+        if not path.is_file():
+            raise StudyError(f"{folder}: no {STORAGE_FILE} in it; give a folder that `stdc-lab search` wrote")
+        shown, place = str(path), _sqlite_place(path)
+    try:
+        return _read(place, shown, study_name, config)
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError, KeyError, ValueError) as error:
+        problem = str(getattr(error, "orig", None) or error.__cause__ or error).strip().splitlines()
+        raise StudyError(
+            f"{shown}: cannot be read as an Optuna storage ({problem[0] if problem else type(error).__name__}); "
+            "put back a copy, or run the study anew in another folder"
+        ) from error
+    except ImportError as error:
+        raise StudyError(f"{shown}: the driver of this kind of database is not installed: {error}") from error
+
+
+def _read(place: Place, shown: str, study_name: str | None, config: StudyConfig | None) -> StoredStudy:
+    _refuse_foreign(place, shown)
+    storage = optuna.storages.RDBStorage(place.url, engine_kwargs=place.engine, skip_table_creation=True)
+    try:
+        names = optuna.get_all_study_names(storage)
+        wanted = study_name or _only_or_own(names, config, shown)
+        if wanted not in names:
+            raise StudyError(f"{shown}: no study {wanted!r} in it; there: {', '.join(names) or 'none'}")
+        study = optuna.load_study(study_name=wanted, storage=storage, sampler=optuna.samplers.RandomSampler())
+        if [direction.name for direction in study.directions] != ["MAXIMIZE", "MINIMIZE"]:
+            got = ", ".join(direction.name.lower() for direction in study.directions)
+            raise StudyError(f"{shown}: study {wanted!r} has the objectives {got}; allowed: mIoU up, latency down")
+        own = config if config is not None and config.name == wanted else None
+        return StoredStudy(wanted, tuple(study.get_trials(deepcopy=False)), study.user_attrs, own)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _only_or_own(names: list[str], config: StudyConfig | None, shown: str) -> str:
+    """The study to read where none was named: the folder's own, or the only one there is."""
+    if config is not None and (config.name in names or not names):
+        return config.name
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise StudyError(f"{shown}: holds no study; run `stdc-lab search` first")
+    raise StudyError(f"{shown}: holds several studies; give study_name, one of: {', '.join(sorted(names))}")
+
+
+def _refuse_foreign(place: Place, shown: str) -> None:
+    """Raise `StudyError` for a database without Optuna's tables: Optuna would write its own into it."""
+    engine = sqlalchemy.create_engine(place.url, **place.engine)
+    try:
+        tables = set(sqlalchemy.inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+    if not tables >= OPTUNA_TABLES:
+        got = f"tables {', '.join(sorted(tables))[:200]}" if tables else "an empty database"
+        raise StudyError(f"{shown}: not an Optuna storage: got {got}; give a study.db that `stdc-lab search` wrote")
+
+
+def _existing_folder(folder: Path) -> Path:
+    if folder.is_file():
+        raise StudyError(f"{folder}: a file; give the study's folder, or a storage's URL such as sqlite:///{folder}")
+    if not folder.is_dir():
+        raise StudyError(f"{folder}: no such folder; give a folder that `stdc-lab search` wrote")
+    return folder
+
+
+def _place_of(url: str) -> Place:
+    """Where a URL leads. Raises `StudyError` for one that is no URL or names no file."""
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except SQLAlchemyError as error:
+        raise StudyError(
+            f"{url}: not the URL of a storage; give a folder, or such as sqlite:///runs/x/study.db"
+        ) from error
+    if parsed.get_backend_name() != "sqlite" or (parsed.database or "").startswith("file:"):
+        return Place(url, {})
+    if parsed.database in (None, "", ":memory:"):
+        raise StudyError(f"{url}: names no file; give such as sqlite:///runs/x/study.db")
+    return _sqlite_place(Path(str(parsed.database)))
+
+
+def _sqlite_place(path: Path) -> Place:
+    """An SQLite file, opened without making one. Raises `StudyError` if the file is no database."""
+    if not path.is_file():
+        raise StudyError(f"{path}: no such file; give the storage of a study, such as runs/x/{STORAGE_FILE}")
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(SQLITE_MAGIC))
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror}") from error
+    if start != SQLITE_MAGIC:
+        got = "an empty file" if not start else f"a file that begins with {start!r}"
+        raise StudyError(f"{path}: not an SQLite database: got {got}; put back a copy, or run the study anew")
+    # rw, not ro: a reader has to be able to roll back what a killed writer left half done. A connection made
+    # here, not a URL: SQLAlchemy's versions take a path with a percent or question mark apart differently.
+    uri = f"file:{urllib.parse.quote(str(path.resolve()))}?mode=rw"
+    return Place("sqlite:///study.db", {"creator": lambda: sqlite3.connect(uri, uri=True, timeout=LOCK_WAIT_S)})
+
+
+def _shown_url(url: str) -> str:
+    """The URL without its password."""
+    try:
+        return sqlalchemy.make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return url

@@ -1,0 +1,151 @@
+"""What the figures show, computed apart from drawing them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stdc_lab.records import TrialRecord
+
+FloatArray = NDArray[np.float64]
+QUIET_SPREAD = 0.1
+"""Interquartile range over median above which the machine was not quiet while timing."""
+
+
+def finished_trials(frame: pd.DataFrame) -> pd.DataFrame:
+    """Complete trials with both objectives measured; repetitions of a known training left out."""
+    measured = frame["miou"].notna() & frame["latency_ms"].notna()
+    return frame[(frame["state"] == "COMPLETE") & measured & frame["duplicate_of"].isna()]
+
+
+def front_members(frame: pd.DataFrame) -> pd.DataFrame:
+    """The finished trials on the front, fastest first."""
+    finished = finished_trials(frame)
+    return finished[finished["on_front"]].sort_values(["latency_ms", "miou", "number"])
+
+
+def reference_trials(frame: pd.DataFrame) -> pd.DataFrame:
+    """The first finished trial of each reference network, in the order of the trials."""
+    finished = finished_trials(frame)
+    return finished[finished["reference"].notna()].drop_duplicates("reference").sort_values("number")
+
+
+def front_steps(front: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
+    """Corners of the front's stepped line (latency in ms, mIoU): the best mIoU that is known up to a latency."""
+    latency, miou = (front[name].to_numpy(dtype=np.float64) for name in ("latency_ms", "miou"))
+    return np.repeat(latency, 2)[1:], np.repeat(miou, 2)[:-1]
+
+
+def along_line(x: FloatArray, y: FloatArray, pieces: int = 24) -> FloatArray:
+    """Points (K×2) close together on the line through the given corners."""
+    at = np.linspace(0, max(0, len(x) - 1), max(0, len(x) - 1) * pieces + 1)
+    corners = np.arange(len(x))
+    return np.column_stack([np.interp(at, corners, x), np.interp(at, corners, y)]) if len(x) else np.empty((0, 2))
+
+
+def noisy_latencies(frame: pd.DataFrame) -> int:
+    """How many finished trials have a latency whose spread says that the machine was not quiet."""
+    return int((finished_trials(frame)["latency_spread"] > QUIET_SPREAD).sum())
+
+
+def latency_warning(frame: pd.DataFrame) -> str | None:
+    """What makes the latencies of finished trials incomparable, in a sentence; None if nothing does."""
+    finished = finished_trials(frame)
+    anew = int(finished["retimed"].sum())
+    if anew == len(finished):
+        return None
+    if anew:
+        return (
+            f"Latencies are not comparable: {anew} of {len(finished)} were timed anew together, the others while "
+            "searching. Time all of them: stdc-lab search … --retime"
+        )
+    machines = finished["fingerprint"].dropna().unique()
+    if len(machines) > 1:
+        return (
+            f"Latencies are not comparable: they come from {len(machines)} unlike machines or software versions "
+            f"(fingerprints {', '.join(sorted(machines))})."
+        )
+    return None
+
+
+def rank_correlation(frame: pd.DataFrame, one: str, other: str) -> float:
+    """Spearman's rank correlation of two columns over finished trials; NaN with fewer than three of them."""
+    pairs = finished_trials(frame)[[one, other]].dropna()
+    if len(pairs) < 3 or pairs.nunique().min() < 2:
+        return float("nan")
+    ranks = pairs.rank()
+    return float(np.corrcoef(ranks[one], ranks[other])[0, 1])
+
+
+@dataclass(frozen=True)
+class ParameterAxis:
+    """Where the trials stand along one varied parameter."""
+
+    name: str
+    positions: FloatArray
+    """One for each finished trial: the value itself, or its place among the values; NaN where it is not known."""
+    ticks: tuple[float, ...]
+    labels: tuple[str, ...]
+    """Of the ticks; none for a parameter with many values, which gets an ordinary axis."""
+
+
+def parameter_axis(frame: pd.DataFrame, name: str, most_levels: int = 8) -> ParameterAxis:
+    """A varied parameter of the finished trials as an axis: few values or text evenly spaced, else to scale."""
+    column = finished_trials(frame)[name]
+    present = column.dropna()
+    try:
+        values = sorted(present.unique())
+    except TypeError:
+        values = sorted(present.unique(), key=str)
+    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    if numeric and len(values) > most_levels:
+        return ParameterAxis(name, column.to_numpy(dtype=np.float64), (), ())
+    places = {value: float(index) for index, value in enumerate(values)}
+    positions = np.array([places.get(value, np.nan) for value in column], dtype=np.float64)
+    return ParameterAxis(name, positions, tuple(places.values()), tuple(show_value(value) for value in values))
+
+
+def level_medians(axis: ParameterAxis, values: Any) -> list[tuple[float, float]]:
+    """(tick, median of the finite values there) for each tick of the axis that has at least two of them."""
+    numbers = np.asarray(values, dtype=np.float64)
+    medians = []
+    for tick in axis.ticks:
+        here = numbers[(axis.positions == tick) & np.isfinite(numbers)]
+        if len(here) > 1:
+            medians.append((tick, float(np.median(here))))
+    return medians
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A training's course."""
+
+    iterations: FloatArray
+    loss: FloatArray
+    evaluated_at: FloatArray
+    miou: FloatArray
+
+
+def training_curve(record: TrialRecord) -> Curve:
+    """Loss at every noted iteration, and validation mIoU at those where it was evaluated."""
+    points = record.result.curve
+    evaluated = [(point.iteration, point.miou) for point in points if point.miou is not None]
+    return Curve(
+        np.array([point.iteration for point in points], dtype=np.float64),
+        np.array([point.loss for point in points], dtype=np.float64),
+        np.array([iteration for iteration, _ in evaluated], dtype=np.float64),
+        np.array([miou for _, miou in evaluated], dtype=np.float64),
+    )
+
+
+def show_value(value: Any) -> str:
+    """A parameter's value in as few characters as it needs: 48, 0.35, `1-3`, yes."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | float | np.number):
+        return "" if np.isnan(value) else f"{float(value):.4g}"
+    return str(value)

@@ -1,0 +1,151 @@
+"""A study as one page that needs nothing beside itself."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+from ruamel.yaml import YAML
+
+from stdc_lab.analysis.frame import load_study, varied_parameters
+from stdc_lab.analysis.storage import read_study_config
+from stdc_lab.config.study import StudyConfig
+from stdc_lab.errors import StudyError
+from stdc_lab.records import TrialRecord
+from stdc_lab.reporting import protocol
+from stdc_lab.reporting.figure_data import finished_trials, front_members, latency_warning, reference_trials
+from stdc_lab.reporting.figures import curve_figure, macs_figure, parameters_figure, pareto_figure, save_png
+from stdc_lab.reporting.sections import Samples, data_uri, describe, read_record, read_samples
+from stdc_lab.reporting.tables import front_table, trials_table
+from stdc_lab.reporting.words import cautions, summary
+
+PAGE = "index.html"
+OWN_PNG = re.compile(r"(pareto|macs|parameters|curve-\d+)\.png")
+
+
+def render_report(folder: str | Path, with_images: bool = True, out: Path | None = None) -> Path:
+    """Write a study's report and give the path of its page.
+
+    The page holds its style, script and images itself; the charts are also put beside it as PNGs, in place of
+    those of an earlier report.
+
+    folder: a study's folder. with_images: whether sample predictions, which show the data set, are in it.
+    out: the report's folder; `report` in the study's folder if absent.
+    Raises `StudyError` if the study cannot be read or the report cannot be written.
+    """
+    folder = Path(folder)
+    frame, config = load_study(folder), read_study_config(folder)
+    target = folder / "report" if out is None else Path(out)
+    described = described_trials(frame)
+    records = {int(trial["number"]): read_record(folder, trial) for _, trial in described.iterrows()}
+    samples = {
+        int(trial["number"]): read_samples(folder, trial) if with_images else Samples()
+        for _, trial in described.iterrows()
+    }
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        images = _write_figures(target, _figures(frame, config, records))
+        page = _render(frame, config, records, samples, images, with_images)
+        partial = target / f".{PAGE}.partial"
+        partial.write_text(page, encoding="utf-8")
+        partial.replace(target / PAGE)
+    except OSError as error:
+        raise StudyError(f"{target}: cannot be written: {error.strerror}; use another --out") from error
+    return target / PAGE
+
+
+def described_trials(frame: pd.DataFrame) -> pd.DataFrame:
+    """The trials that get a section: the front, fastest first, then references that are not on it."""
+    front, references = front_members(frame), reference_trials(frame)
+    return pd.concat([front, references[~references["on_front"]]])
+
+
+def _figures(frame: pd.DataFrame, config: StudyConfig, records: Mapping[int, TrialRecord | None]) -> dict[str, Figure]:
+    """The charts by the name of their file."""
+    known = [record for record in records.values() if record is not None]
+    line = protocol.caption(config, known)
+    figures = {"pareto": pareto_figure(frame, line)}
+    if not finished_trials(frame).empty:
+        figures |= {"macs": macs_figure(frame, line), "parameters": parameters_figure(frame, line)}
+    return figures | {f"curve-{number}": curve_figure(record) for number, record in records.items() if record}
+
+
+def _write_figures(target: Path, figures: Mapping[str, Figure]) -> dict[str, str]:
+    """Write the charts as PNGs, drop those of an earlier report, and give them as data URIs."""
+    images = {name: data_uri(save_png(figure, target / f"{name}.png")) for name, figure in figures.items()}
+    for path in target.iterdir():
+        if OWN_PNG.fullmatch(path.name) and path.stem not in images:
+            path.unlink()
+    return images
+
+
+def _render(
+    frame: pd.DataFrame,
+    config: StudyConfig,
+    records: Mapping[int, TrialRecord | None],
+    samples: Mapping[int, Samples],
+    images: Mapping[str, str],
+    with_images: bool,
+) -> str:
+    from stdc_lab import __version__
+
+    environment = Environment(
+        loader=PackageLoader("stdc_lab.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    known = [record for record in records.values() if record is not None]
+    networks = [
+        describe(trial, records[int(trial["number"])], samples[int(trial["number"])])
+        for _, trial in described_trials(frame).iterrows()
+    ]
+    retimed_at = frame.attrs.get("retimed_at")
+    values: dict[str, Any] = {
+        "title": config.title or config.name,
+        "config": config,
+        "summary": summary(frame),
+        "cautions": cautions(frame, config),
+        "warning": latency_warning(frame),
+        "images": images,
+        "front": front_table(frame),
+        "trials": trials_table(frame),
+        "varied": varied_parameters(frame),
+        "networks": networks,
+        "with_images": with_images,
+        "protocol": (
+            ("Training and score", protocol.training_rows(config, known)),
+            ("Latency and cost", protocol.latency_rows(config, known, retimed_at)),
+            ("Environment", [*protocol.environment_rows(known), ("Report by", f"stdc_lab {__version__}")]),
+        ),
+        "commands": commands(config, retimed=bool(retimed_at)),
+        "study_yaml": _as_yaml(config),
+    }
+    return environment.get_template("report.html.j2").render(values)
+
+
+def commands(config: StudyConfig, *, retimed: bool) -> list[tuple[str, str]]:
+    """What to type to run the study again: a command and what it does."""
+    data = "" if config.data.name == "scenes" else f" --data {config.data.name}=PATH"
+    search = f"stdc-lab search study.yaml{data} --out runs/{config.name}"
+    lines = [(search, "trains and times every trial; called again, it goes on where it stopped")]
+    if retimed:
+        lines.append((f"{search} --retime", "times all finished networks anew, in one pass"))
+    lines.append((f"stdc-lab report runs/{config.name}", "writes this page"))
+    return lines
+
+
+def _as_yaml(config: StudyConfig) -> str:
+    text = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(config.model_dump(mode="json"), text)
+    return text.getvalue()

@@ -1,0 +1,145 @@
+"""All that a study's numbers depend on beside the architecture, as rows of a table and as a figure's caption."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from stdc_lab.config.study import StudyConfig
+from stdc_lab.config.values import show_size
+from stdc_lab.records import Environment, LatencyResult, TrialRecord
+
+Rows = list[tuple[str, str]]
+NOT_KNOWN = "not known: no finished trial’s record could be read"
+RUNTIMES = {"eager": "eager PyTorch, channels last"}
+
+
+def training_rows(config: StudyConfig, records: Sequence[TrialRecord]) -> Rows:
+    """How every trial was trained and scored: label and value."""
+    train, data = config.train, config.data
+    crop = _size(train.augmentation.crop) if train.augmentation.crop else "as the images"
+    low, high = train.augmentation.scale
+    rows = [
+        ("Data", _data(config)),
+        ("Image size", f"{_size(data.size)} pixels (height × width), crop {crop}"),
+        ("Classes", distinct(record.profile.num_classes for record in records) or NOT_KNOWN),
+        ("Initial weights", "random: no pretraining"),
+        ("Length", f"{train.iterations} iterations of {train.batch_size} images"),
+        (
+            "Learning rate",
+            f"{train.learning_rate:g}, warm-up over {train.warmup_iterations} iterations, then polynomial "
+            f"(power {train.poly_power:g}); × {train.decoder_rate_factor:g} in fusion module and heads",
+        ),
+        ("Optimiser", f"SGD, momentum {train.momentum:g}, weight decay {train.weight_decay:g}"),
+        (
+            "Augmentation",
+            f"resize × {low:g}–{high:g}, {'' if train.augmentation.flip else 'no '}mirroring, "
+            f"colour {train.augmentation.colour:g}",
+        ),
+        (
+            "Heads while training",
+            f"auxiliary: {'yes' if train.heads.auxiliary else 'no'}; detail guidance at stride "
+            f"{', '.join(map(str, train.heads.detail_strides)) or 'none'}",
+        ),
+        (
+            "Loss weights",
+            f"main {train.loss.main:g}, auxiliary {train.loss.auxiliary:g}, "
+            f"detail {train.loss.detail_bce:g} (cross-entropy) and {train.loss.detail_dice:g} (dice)",
+        ),
+        ("Precision", distinct(record.result.precision for record in records) or train.precision),
+        ("Seed", distinct(record.seed for record in records) or str(config.seed)),
+        ("mIoU", _score(records)),
+    ]
+    varied = [key for key in config.space.vary if "." in key and not key.startswith(("depths.", "decoder."))]
+    if varied:
+        rows.append(
+            ("Varied by the search", f"{', '.join(varied)}: what stands above holds where they say nothing else")
+        )
+    return rows
+
+
+def latency_rows(config: StudyConfig, records: Sequence[TrialRecord], retimed_at: str | None) -> Rows:
+    """How and where latencies were measured: label and value."""
+    timed = [record.profile.latency for record in records if record.profile.latency is not None]
+    machines = [record.profile.environment for record in records if record.profile.environment is not None]
+    moment = "while searching, each network before its training"
+    if retimed_at:
+        moment = f"all finished networks anew in one pass, interleaved ({retimed_at})"
+    return [
+        ("Input", f"1×3×{config.latency.size[0]}×{config.latency.size[1]} (batch 1)"),
+        ("Network", "inference graph: nothing that only training needs"),
+        ("Runtime", _runtime(timed)),
+        ("Device", distinct(f"{m.device}, {m.processor}" for m in machines) or NOT_KNOWN),
+        ("Threads", distinct(latency.threads for latency in timed) or NOT_KNOWN),
+        ("Timed", moment),
+        ("Figure", _repeats(timed)),
+        ("MACs", f"of convolutions and linear layers at {_size(config.latency.size)}; one MAC is two FLOPs"),
+    ]
+
+
+def environment_rows(records: Sequence[TrialRecord]) -> Rows:
+    """The machines and versions behind the numbers: label and value."""
+    machines: list[Environment] = [record.result.environment for record in records]
+    machines += [record.profile.environment for record in records if record.profile.environment is not None]
+    if not machines:
+        return [("Environment", NOT_KNOWN)]
+    return [
+        ("Trained on", distinct(f"{r.result.environment.device}, {r.result.environment.processor}" for r in records)),
+        ("Python", distinct(machine.python for machine in machines)),
+        ("PyTorch", distinct(machine.torch for machine in machines)),
+        (
+            "Fingerprint of timing",
+            distinct(r.profile.environment.fingerprint for r in records if r.profile.environment),
+        ),
+    ]
+
+
+def caption(config: StudyConfig, records: Sequence[TrialRecord]) -> str:
+    """The protocol in a line, for below a figure."""
+    timed = [record.profile.latency for record in records if record.profile.latency is not None]
+    machines = [record.profile.environment for record in records if record.profile.environment is not None]
+    where = distinct(f"{m.device} ({m.processor})" for m in machines)
+    threads = distinct(latency.threads for latency in timed)
+    parts = [
+        f"mIoU: {_data(config)}, {_size(config.data.size)} pixels, "
+        f"{config.train.iterations} iterations of {config.train.batch_size}, from random weights.",
+        f"Latency: input {_size(config.latency.size)}, batch 1, {_runtime(timed) if timed else 'not measured'}"
+        + (f", {where}" if where else "")
+        + (f", {threads} thread{'' if threads == '1' else 's'}." if threads else "."),
+    ]
+    return " ".join(parts)
+
+
+def distinct(values: Iterable[Any]) -> str:
+    """The unlike ones of some values, as text; empty if there are none."""
+    return "; ".join(dict.fromkeys(str(value) for value in values))
+
+
+def _size(size: tuple[int, int]) -> str:
+    return show_size(size).replace("x", "×")
+
+
+def _data(config: StudyConfig) -> str:
+    data = config.data
+    if data.name == "scenes":
+        return f"synthetic street scenes ({data.train_images} to train, {data.val_images} to validate)"
+    if data.split == "drive":
+        return f"CamVid, validated on the held-out drive {data.held_out}"
+    return "CamVid, the usual training and validation split"
+
+
+def _score(records: Sequence[TrialRecord]) -> str:
+    names = {"ema": "averaged (EMA) weights", "last": "last weights"}
+    weights = distinct(names[record.result.evaluated_weights] for record in records) or "weights"
+    return f"of the last evaluation, {weights}; mean over the classes that occur in labels or predictions, 0 to 1"
+
+
+def _runtime(timed: Sequence[LatencyResult]) -> str:
+    return distinct(f"{RUNTIMES.get(t.runtime, t.runtime)}, {t.dtype}" for t in timed) or NOT_KNOWN
+
+
+def _repeats(timed: Sequence[LatencyResult]) -> str:
+    if not timed:
+        return NOT_KNOWN
+    few, many = min(t.repeats for t in timed), max(t.repeats for t in timed)
+    return f"median of {few if few == many else f'{few} to {many}'} calls after warm-up; p95 and spread beside it"

@@ -1,0 +1,170 @@
+"""What a study found, in plain sentences and comparisons computed from its trials."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+
+from stdc_lab.config.study import StudyConfig
+from stdc_lab.reporting.figure_data import (
+    QUIET_SPREAD,
+    finished_trials,
+    front_members,
+    noisy_latencies,
+    reference_trials,
+)
+
+STATES = {
+    "COMPLETE": "finished",
+    "FAIL": "failed",
+    "PRUNED": "screened out",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A trial beside a reference network."""
+
+    reference: str
+    latency_ratio: float
+    """Its latency over the reference's: below 1 it is faster."""
+    miou_difference: float
+    """Its mIoU minus the reference's."""
+
+
+def summary(frame: pd.DataFrame) -> list[str]:
+    """Sentences: how many trials by state, what the front spans, and how it stands to the references."""
+    sentences = [count_sentence(frame)]
+    front = front_members(frame)
+    if front.empty:
+        return [*sentences, "There is no finished trial to compare, so this page has no front."]
+    fastest, best = front.iloc[0], front.iloc[-1]
+    if len(finished_trials(frame)) == 1:
+        return [*sentences, f"{_network(fastest)} is the only finished network so far: there is nothing to compare."]
+    if len(front) == 1:
+        only = "is both the fastest and the most accurate: the front is this one network"
+        sentences.append(f"{_network(fastest)} {only}.")
+    else:
+        known = " and ".join(front["reference"].dropna())
+        sentences.append(
+            f"{len(front)} networks are on the front{f' ({known} among them)' if known else ''}, where more mIoU costs "
+            f"more time: from {_network(fastest)} to {_network(best)}."
+        )
+    references = reference_trials(frame)
+    for _, reference in references.iterrows():
+        sentences.append(_against(frame, reference))
+    if references.empty:
+        sentences.append("No reference network finished, so there is nothing known to compare with.")
+    return sentences
+
+
+def count_sentence(frame: pd.DataFrame) -> str:
+    """How many trials there are, by what became of them."""
+    if frame.empty:
+        return "The study holds no trial yet."
+    repeated = frame["duplicate_of"].notna()
+    counts = frame.loc[~repeated, "state"].value_counts()
+    parts = [f"{counts[state]} {word}" for state, word in STATES.items() if state in counts]
+    if repeated.any():
+        count = int(repeated.sum())
+        parts.append(f"{count} proposed again what had been trained, and {'was' if count == 1 else 'were'} not trained")
+    return f"{len(frame)} trial{'s' if len(frame) != 1 else ''}: {', '.join(parts)}."
+
+
+def cautions(frame: pd.DataFrame, config: StudyConfig) -> list[str]:
+    """What keeps one from reading too much into the numbers."""
+    finished = finished_trials(frame)
+    if finished.empty:
+        return []
+    sentences = [_about_seeds(finished)]
+    noisy = noisy_latencies(frame)
+    if noisy:
+        sentences.append(
+            f"{noisy} of {len(finished)} latencies have a spread above {QUIET_SPREAD:g}: the machine was not quiet. "
+            "Time all networks anew: stdc-lab search … --retime."
+        )
+    data = "synthetic scenes" if config.data.name == "scenes" else "this data set"
+    sentences.append(
+        f"mIoU is that of a proxy: {config.train.iterations} iterations from random weights on {data}. It ranks "
+        "networks under this protocol; it is not comparable with published numbers."
+    )
+    return sentences
+
+
+def compare(trial: pd.Series, references: pd.DataFrame) -> list[Comparison]:
+    """A trial beside each reference, in their order."""
+    return [
+        Comparison(
+            str(reference["reference"]),
+            float(trial["latency_ms"] / reference["latency_ms"]),
+            float(trial["miou"] - reference["miou"]),
+        )
+        for _, reference in references.iterrows()
+    ]
+
+
+def trial_name(trial: pd.Series) -> str:
+    """`stdc1` for a reference, `#12` for another trial."""
+    return f"#{int(trial['number'])}" if pd.isna(trial["reference"]) else str(trial["reference"])
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A difference with its sign, and a true minus: `+0.014`, `−0.046`, `±0`."""
+    text = f"{value:+.{digits}f}"
+    return f"±{abs(value):.{digits}f}" if float(text) == 0 else text.replace("-", "−")
+
+
+def without_paths(text: str) -> str:
+    """Text with folders cut out of absolute paths, as a page that is passed on should not tell of a machine."""
+    text = re.sub(r"(?<![\w./:<])(?:~|/[^\s/'\",:;<>]+)(?:/[^\s/'\",:;<>]+)*/([^\s/'\",:;<>]+)", r"…/\1", text)
+    return re.sub(r"\b[A-Za-z]:\\(?:[^\\\s'\",;<>]+\\)*([^\\\s'\",;<>]+)", r"…\\\1", text)
+
+
+def _about_seeds(finished: pd.DataFrame) -> str:
+    seeds = finished["seed"].dropna().unique()
+    per_arch = finished.groupby("arch_id")["seed"].nunique()
+    if len(seeds) <= 1 or per_arch.max() <= 1:
+        which = f" (seed {int(seeds[0])})" if len(seeds) == 1 else ""
+        return (
+            f"Every network was trained once{which}. How far mIoU moves from one seed to another was not measured, so "
+            "differences are limited by noise of unknown size: a place on the front may be luck, and small "
+            "differences in mIoU decide nothing until more seeds are trained."
+        )
+    several = int((per_arch > 1).sum())
+    return (
+        f"{several} of {len(per_arch)} networks were trained with several seeds; every row is one training. Compare "
+        "networks over their seeds, not row by row."
+    )
+
+
+def _network(trial: pd.Series) -> str:
+    return f"{trial_name(trial)} ({trial['latency_ms']:.1f} ms, mIoU {trial['miou']:.3f})"
+
+
+def _against(frame: pd.DataFrame, reference: pd.Series) -> str:
+    """How the searched trials stand to one reference: what beats it in both, or what comes near."""
+    finished = finished_trials(frame)
+    searched = finished[finished["reference"].isna()]
+    name = _network(reference)
+    if searched.empty:
+        return f"No searched trial has finished beside {name}."
+    faster = searched[searched["latency_ms"] <= reference["latency_ms"]]
+    better = faster[faster["miou"] >= reference["miou"]]
+    if len(better):
+        chosen = better.sort_values(["latency_ms", "number"]).iloc[0]
+        count = f"{len(better)} trials are" if len(better) > 1 else "One trial is"
+        which = "the fastest of them" if len(better) > 1 else "it"
+        return f"{count} at least as fast and as accurate as {name}; {which} is {_relation(chosen, reference)}."
+    start = f"No searched trial is at least as fast and as accurate as {name}"
+    if faster.empty:
+        return f"{start}, and none is faster."
+    return f"{start}; the most accurate that is faster is {_relation(faster.loc[faster['miou'].idxmax()], reference)}."
+
+
+def _relation(trial: pd.Series, reference: pd.Series) -> str:
+    ratio, difference = trial["latency_ms"] / reference["latency_ms"], trial["miou"] - reference["miou"]
+    return f"{_network(trial)}: {ratio:.2f} × the latency, mIoU {signed(difference)}"

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stdc_lab.analysis.pareto import hypervolume, pareto_front
+
+SMALL = st.one_of(st.integers(-4, 4).map(float), st.sampled_from([float("nan"), float("inf"), -float("inf")]))
+
+
+@st.composite
+def tables(draw, entries=SMALL, max_columns=4):
+    columns = draw(st.integers(1, max_columns))
+    rows = draw(st.lists(st.lists(entries, min_size=columns, max_size=columns), max_size=24))
+    return np.array(rows, dtype=float).reshape(len(rows), columns), draw(
+        st.lists(st.booleans(), min_size=columns, max_size=columns)
+    )
+
+
+def dominates(one, other, maximize):
+    signed = [(a, b) if up else (-a, -b) for a, b, up in zip(one, other, maximize, strict=True)]
+    return all(a >= b for a, b in signed) and any(a > b for a, b in signed)
+
+
+def front_by_definition(values, maximize):
+    measured = [row for row in values if not np.isnan(row).any()]
+    return [
+        bool(not np.isnan(row).any() and not any(dominates(other, row, maximize) for other in measured))
+        for row in values
+    ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(tables())
+def test_front_is_what_the_definition_says(case):
+    values, maximize = case
+    assert pareto_front(values, maximize).tolist() == front_by_definition(values, maximize)
+
+
+def test_equal_points_are_all_on_the_front():
+    values = np.array([[0.5, 10.0], [0.5, 10.0], [0.5, 11.0], [0.6, 12.0]])
+    assert pareto_front(values, [True, False]).tolist() == [True, True, False, True]
+
+
+def test_a_row_with_nan_is_neither_on_the_front_nor_in_the_way():
+    values = np.array([[np.nan, 1.0], [0.9, np.nan], [0.4, 10.0]])
+    assert pareto_front(values, [True, False]).tolist() == [False, False, True]
+
+
+def test_no_rows_give_no_front():
+    assert pareto_front(np.empty((0, 2)), [True, False]).tolist() == []
+    assert pareto_front([], [True, False]).tolist() == []
+
+
+@pytest.mark.parametrize("values", [np.zeros((3, 3)), np.zeros(4), np.zeros((2, 2, 2))])
+def test_shapes_that_do_not_fit_are_refused(values):
+    with pytest.raises(ValueError, match=r"values: got shape .*; allowed: N rows of 2 columns"):
+        pareto_front(values, [True, False])
+
+
+@settings(max_examples=100, deadline=None)
+@given(tables(entries=st.integers(-4, 4).map(float), max_columns=3))
+def test_hypervolume_is_the_number_of_unit_cells_dominated(case):
+    values, maximize = case
+    losses = np.where(maximize, -values, values)
+    cells = itertools.product(range(-4, 4), repeat=values.shape[1])
+    expected = sum(any((row <= np.array(cell)).all() for row in losses) for cell in cells)
+    reference = [-4.0 if up else 4.0 for up in maximize]
+    assert hypervolume(values, maximize, reference) == pytest.approx(expected)
+
+
+def test_hypervolume_of_two_trade_offs():
+    values = [[0.5, 10.0], [0.6, 20.0], [np.nan, 1.0], [0.9, 50.0]]
+    assert hypervolume(values, [True, False], [0.0, 30.0]) == pytest.approx(0.5 * 20 + 0.1 * 10)
+
+
+def test_hypervolume_of_nothing_is_zero():
+    assert hypervolume([], [True, False], [0.0, 30.0]) == 0.0
+
+
+def test_hypervolume_refuses_a_reference_that_does_not_fit():
+    with pytest.raises(ValueError, match="one number for each of 2 columns"):
+        hypervolume([[0.5, 10.0]], [True, False], [0.0])
+    with pytest.raises(ValueError, match="finite numbers"):
+        hypervolume([[0.5, 10.0]], [True, False], [0.0, float("inf")])

@@ -1,0 +1,72 @@
+"""Drawing is only smoked: that it draws, says its units, and names what has to be named."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+from stdc_lab.arch import presets
+from stdc_lab.reporting import curve_figure, macs_figure, parameters_figure, pareto_figure
+from tests.study_folder import make_record, study_config
+
+
+def texts(figure):
+    """All that a figure says."""
+    figure.canvas.draw()
+    found = [text.get_text() for text in figure.texts]
+    for legend in figure.legends:
+        found += [text.get_text() for text in legend.get_texts()]
+    for axes in figure.axes:
+        found += [axes.get_xlabel(), axes.get_ylabel(), axes.get_title(loc="right")]
+        found += [text.get_text() for text in axes.texts]
+    return found
+
+
+def test_pareto_figure_names_front_references_units_and_protocol(frame):
+    said = texts(pareto_figure(frame, "CamVid, 600 iterations"))
+    assert {"#1", "#2", "stdc1"} <= set(said)
+    assert "#3" not in said
+    assert {"Latency at batch 1 (ms, median)", "CamVid, 600 iterations", "reference network"} <= set(said)
+    assert not any("not comparable" in text for text in said)
+
+
+def test_pareto_figure_warns_of_unlike_machines(frame):
+    mixed = frame.assign(fingerprint=["a", "b", "a", "a", "a", "a", "a"])
+    assert any("not comparable" in text.replace("\n", " ") for text in texts(pareto_figure(mixed)))
+
+
+def test_macs_figure_says_how_alike_the_orders_are(frame):
+    said = texts(macs_figure(frame))
+    assert said.count("MACs (10⁹)") == 2
+    assert any(text.startswith("Spearman’s ρ = ") and text.endswith("n = 4") for text in said)
+
+
+def test_parameters_figure_has_two_panels_for_each_parameter(frame):
+    figure = parameters_figure(frame)
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(shown) == 2 * 7
+    assert {"base_width", "kernels", "heads.detail_strides"} <= set(texts(figure))
+
+
+def test_curve_figure_has_labels_with_units():
+    said = texts(curve_figure(make_record(0, presets["stdc1"], study_config(), 0.5, 20.0)))
+    assert {"Iteration", "Training loss", "mIoU (validation, 0–1)"} <= set(said)
+
+
+@pytest.mark.parametrize("draw", [pareto_figure, macs_figure, parameters_figure])
+def test_without_finished_trials_a_figure_says_so(frame, draw):
+    assert "no finished trial yet" in texts(draw(frame[frame["state"] != "COMPLETE"]))
+
+
+@pytest.mark.parametrize("draw", [pareto_figure, macs_figure])
+def test_one_trial_without_macs_can_be_drawn(frame, draw):
+    lonely = frame[frame["number"] == 1].assign(macs=float("nan"))
+    draw(lonely).savefig(io.BytesIO(), format="png", dpi=40)
+
+
+def test_drawing_touches_neither_pyplot_nor_torch():
+    code = "import sys, stdc_lab.reporting; sys.exit(' '.join({'torch', 'matplotlib.pyplot'} & set(sys.modules)) or 0)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
