@@ -1,0 +1,69 @@
+"""`stdc-lab search`: run a study, go on with it, time it anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stdc_lab.errors import ConfigError
+
+
+def search_command(
+    study: Annotated[Path, typer.Argument(help="The study's YAML, such as studies/quickstart.yaml.")],
+    trials: Annotated[
+        int | None, typer.Option(help="Train until the study holds this many trials; default: as the YAML says.")
+    ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=PATH", help="Where a data set is: camvid=path/to/camvid.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The study's folder; default: runs/NAME.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    retime: Annotated[
+        bool, typer.Option("--retime", help="Train nothing: time all finished architectures anew, interleaved.")
+    ] = False,
+) -> None:
+    """Search a space of architectures: mIoU up, latency down. Called again, it goes on where it stopped.
+
+    Example: stdc-lab search studies/camvid_pareto.yaml --data camvid=../camvid --trials 20
+    """
+    from stdc_lab.config.reading import read_study
+
+    if trials is not None and trials < 1:
+        raise ConfigError(f"--trials: got {trials}; allowed: a whole number from 1")
+    config = read_study(study)
+    folder = out if out is not None else Path("runs") / config.name
+    path = read_data_option(data or [], config.data.name)
+
+    from stdc_lab.cli.watching import ConsoleWatcher, print_front
+    from stdc_lab.search import retime_study, run_study
+
+    watcher = ConsoleWatcher()
+    if retime:
+        with watcher.retiming() as on_progress:
+            retime_study(folder, device=device, on_progress=on_progress)
+        print_front(folder)
+        return
+    with watcher:
+        outcome = run_study(config, folder, trials=trials, data_path=path, device=device, watcher=watcher)
+    print_front(folder)
+    if outcome.trained == outcome.trained_before:
+        typer.echo(
+            f"{outcome.trained} of {outcome.wanted} trials were trained before: nothing to do. "
+            f"For more: --trials {outcome.trained + 10}"
+        )
+    typer.echo(f"study:  {folder}\nnext:   stdc-lab report {folder}")
+
+
+def read_data_option(given: list[str], name: str) -> Path | None:
+    """The path that `--data NAME=PATH` gives for the study's data set; None if none is given."""
+    path = None
+    for item in given:
+        key, separator, value = item.partition("=")
+        if not separator or not value:
+            raise ConfigError(f"--data: got {item!r}; allowed: NAME=PATH, such as {name}=path/to/{name}")
+        if key != name:
+            raise ConfigError(f"--data: got {key!r}; allowed: {name}, the data set of this study")
+        path = Path(value)
+    return path

@@ -1,0 +1,351 @@
+"""The driver: Optuna proposes, trials run, nothing that is finished is lost."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import optuna
+import torch
+from optuna.trial import FrozenTrial, TrialState
+from ruamel.yaml import YAML
+
+from stdc_lab.analysis.frame import load_study, write_trials_csv
+from stdc_lab.analysis.storage import STORAGE_FILE, STUDY_FILE, read_storage
+from stdc_lab.arch import presets
+from stdc_lab.config.reading import read_study
+from stdc_lab.config.study import StudyConfig
+from stdc_lab.data import Dataset, load_dataset
+from stdc_lab.errors import StdcLabError, StudyError
+from stdc_lab.machine import choose_device, environment, usable_cores
+from stdc_lab.records import ProfileResult, TrialRecord
+from stdc_lab.search.objective import Candidate, run_trial
+from stdc_lab.training import Progress
+
+log = logging.getLogger(__name__)
+STORAGE_WAIT_S = 60.0
+MAX_FAILURES_IN_A_ROW = 3
+MAX_DUPLICATES_IN_A_ROW = 30
+FREE_TO_CHANGE = ("trials", "title")
+RUNS_FOLDER, CSV_FILE = "runs", "trials.csv"
+
+
+class Watcher:
+    """Hears what a search does; the command line shows it. Every method may be left out."""
+
+    def started(self, folder: Path, done: int, wanted: int, device: torch.device) -> None:
+        """A search begins (or goes on) with so many trials trained of so many wanted."""
+
+    def data(self, what: str, done: int, total: int) -> None:
+        """The data set's cache is being built."""
+
+    def trial_started(self, candidate: Candidate, done: int, wanted: int) -> None:
+        """A candidate is about to be timed and trained."""
+
+    def trial_timed(self, candidate: Candidate, cost: ProfileResult) -> None:
+        """Its latency is known."""
+
+    def trial_progress(self, candidate: Candidate, progress: Progress) -> None:
+        """An iteration of its training is done."""
+
+    def trial_finished(self, candidate: Candidate, record: TrialRecord, duplicate_of: int | None) -> None:
+        """It is recorded; `duplicate_of` names the trial that had trained the same before."""
+
+    def trial_failed(self, candidate: Candidate, reason: str) -> None:
+        """It came to nothing."""
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """What a call of `run_study` did."""
+
+    folder: Path
+    trained_before: int
+    trained: int
+    wanted: int
+
+
+def run_study(
+    config: StudyConfig,
+    folder: str | Path,
+    *,
+    trials: int | None = None,
+    data_path: Path | None = None,
+    device: str = "auto",
+    watcher: Watcher | None = None,
+) -> SearchOutcome:
+    """Run a study in its folder until `trials` (the config's number if None) trials have been trained in all.
+
+    Called again it goes on from what the folder holds. On KeyboardInterrupt the trial under way is given back
+    to the queue, and everything finished is kept. Raises `StudyError` when the folder belongs to another
+    study, and when trials fail in a row; `DataError` when the data cannot be had.
+    """
+    folder, watcher = Path(folder), watcher or Watcher()
+    wanted = config.trials if trials is None else trials
+    if wanted < 1:
+        raise StudyError(f"--trials: got {wanted}; allowed: a whole number from 1")
+    chosen_device = choose_device(device)
+    check_same_study(config, folder)
+    dataset = load_dataset(config.data, data_path, progress=watcher.data)
+    with driver_lock(folder):
+        study = open_study(config, folder)
+        _keep_config(config, folder)
+        _requeue_abandoned(study)
+        _check_fingerprint(study, chosen_device, config)
+        _enqueue_references(study, config)
+        before = count_trained(study)
+        watcher.started(folder, before, wanted, chosen_device)
+        try:
+            _run(study, config, folder, wanted, dataset, chosen_device, watcher)
+        finally:
+            write_trials_csv(load_study(folder), folder / CSV_FILE)
+        return SearchOutcome(folder, before, count_trained(study), wanted)
+
+
+def open_study(config: StudyConfig, folder: Path) -> optuna.Study:
+    """The study in a folder's storage, made if it is not there. Raises `StudyError` if the file is no storage."""
+    path = folder / STORAGE_FILE
+    if path.exists():
+        read_storage(folder)  # says what is wrong with a file that is none, and writes nothing into it
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # A connection made here, not a URL: a path with a percent or question mark in it would be taken apart.
+    connect = {"creator": lambda: sqlite3.connect(path, timeout=STORAGE_WAIT_S)}
+    return optuna.create_study(
+        storage=optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=connect),
+        study_name=config.name,
+        directions=["maximize", "minimize"],
+        load_if_exists=True,
+    )
+
+
+@contextmanager
+def driver_lock(folder: Path) -> Iterator[None]:
+    """Let one driver at a time work on a folder. Raises `StudyError` for a second one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".driver.lock")
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise StudyError(
+            f"{folder}: another search is at work on this folder; wait for it or use another --out"
+        ) from None
+    except OSError as error:
+        raise StudyError(f"{folder}: cannot be written: {error.strerror}; use another --out") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def count_trained(study: optuna.Study) -> int:
+    """Trials that were trained: complete, and no repetition of another."""
+    states = (TrialState.COMPLETE, TrialState.PRUNED)
+    return sum("duplicate_of" not in trial.user_attrs for trial in study.get_trials(deepcopy=False, states=states))
+
+
+def check_same_study(config: StudyConfig, folder: Path) -> None:
+    """Raise `StudyError` if the folder's study.yaml asks something else; the number of trials may differ."""
+    path = folder / STUDY_FILE
+    if not path.exists():
+        return
+    changed = [
+        f"{key}: was {old!r}, is {new!r}"
+        for key, old, new in _differences(read_study(path).model_dump(mode="json"), config.model_dump(mode="json"))
+        if key not in FREE_TO_CHANGE
+    ]
+    if changed:
+        raise StudyError(
+            f"{path}: this folder was begun with another study; nothing was changed. Use another --out, or put "
+            "back:\n  " + "\n  ".join(changed)
+        )
+
+
+def _run(
+    study: optuna.Study,
+    config: StudyConfig,
+    folder: Path,
+    wanted: int,
+    dataset: Dataset,
+    device: torch.device,
+    watcher: Watcher,
+) -> None:
+    profiles = _known_profiles(study, folder)
+    failures = duplicates = 0
+    while (done := count_trained(study)) < wanted:
+        study.sampler = _sampler(config, len(study.get_trials(deepcopy=False)))
+        trial = study.ask()
+        candidate = _candidate(trial, config)
+        watcher.trial_started(candidate, done, wanted)
+        try:
+            known = _same_training(study, candidate.key(config), folder)
+            record = known or run_trial(
+                candidate,
+                config,
+                dataset,
+                folder / RUNS_FOLDER,
+                device,
+                known_profile=profiles.get(candidate.spec.arch_id),
+                on_profile=lambda cost, c=candidate: watcher.trial_timed(c, cost),  # type: ignore[misc]
+                on_progress=lambda p, c=candidate: watcher.trial_progress(c, p),  # type: ignore[misc]
+            )
+            _tell(study, trial, record, None if known is None else known.number)
+        except KeyboardInterrupt:
+            _give_back(study, trial.number, "interrupted")
+            raise
+        except Exception as error:
+            log.debug("trial %d failed", trial.number, exc_info=True)
+            reason = f"{type(error).__name__}: {error}" if not isinstance(error, StdcLabError) else str(error)
+            trial.set_user_attr("reason", reason)
+            study.tell(trial, state=TrialState.FAIL)
+            watcher.trial_failed(candidate, reason)
+            failures += 1
+            if failures == MAX_FAILURES_IN_A_ROW:
+                raise StudyError(f"{folder}: {failures} trials failed in a row, the last one: {reason}") from error
+            continue
+        failures = 0
+        duplicates = 0 if known is None else duplicates + 1
+        profiles[record.arch_id] = record.profile
+        watcher.trial_finished(candidate, record, None if known is None else known.number)
+        write_trials_csv(load_study(folder), folder / CSV_FILE)
+        if duplicates == MAX_DUPLICATES_IN_A_ROW:
+            raise StudyError(
+                f"{folder}: the last {duplicates} proposals had all been trained before, with {done} of {wanted} "
+                "trials trained: the search space holds hardly more; ask for fewer --trials or widen it"
+            )
+
+
+def _candidate(trial: optuna.Trial, config: StudyConfig) -> Candidate:
+    """Draw a point of the space, or take the reference network that the trial was enqueued for."""
+    reference = trial.user_attrs.get("reference")
+    if reference is not None and config.space.parameters_of(presets[reference], config.train) is None:
+        # A reference that the space does not contain: trained all the same, but the sampler cannot learn from it.
+        spec, train = presets[reference], config.train
+    else:
+        chosen = config.space.choose(trial)
+        spec, train = config.space.spec_of(chosen), config.space.training_of(chosen, config.train)
+    candidate = Candidate(trial.number, spec, train, config.seed, reference)
+    attributes = {
+        "arch": spec.to_dict(),
+        "arch_id": spec.arch_id,
+        "seed": config.seed,
+        "trial_key": candidate.key(config),
+    }
+    for name, value in attributes.items():
+        trial.set_user_attr(name, value)
+    return candidate
+
+
+def _tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord, duplicate_of: int | None) -> None:
+    latency, where = record.profile.latency, record.profile.environment
+    assert latency is not None and where is not None
+    attributes: dict[str, Any] = {
+        "macs": record.profile.macs,
+        "num_params": record.profile.num_params,
+        "latency_ms": latency.median_ms,
+        "latency_p95_ms": latency.p95_ms,
+        "latency_spread": latency.spread,
+        "fingerprint": where.fingerprint,
+        "train_seconds": record.result.seconds,
+    }
+    if duplicate_of is not None:
+        attributes["duplicate_of"] = duplicate_of
+    for name, value in attributes.items():
+        trial.set_user_attr(name, value)
+    study.tell(trial, [record.result.miou, latency.median_ms])
+
+
+def _give_back(study: optuna.Study, number: int, reason: str) -> None:
+    """Close a trial that was broken off, and put its point at the queue's end to be run anew."""
+    frozen = study.trials[number]
+    if frozen.state.is_finished():
+        return
+    trial = optuna.Trial(study, frozen._trial_id)
+    trial.set_user_attr("reason", reason)
+    study.tell(trial, state=TrialState.FAIL)
+    reference = frozen.user_attrs.get("reference")
+    study.enqueue_trial(dict(frozen.params), user_attrs={"reference": reference} if reference else None)
+
+
+def _requeue_abandoned(study: optuna.Study) -> None:
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        _give_back(study, trial.number, "the search was ended during this trial")
+
+
+def _enqueue_references(study: optuna.Study, config: StudyConfig) -> None:
+    """Put each reference network at the queue's head once, as a point of the space where it is one."""
+    there = {_reference_of(trial) for trial in study.get_trials(deepcopy=False)}
+    for name in config.references:
+        if name not in there:
+            point = config.space.parameters_of(presets[name], config.train) or {}
+            study.enqueue_trial(point, user_attrs={"reference": name})
+
+
+def _reference_of(trial: FrozenTrial) -> str | None:
+    reference: str | None = trial.user_attrs.get("reference")
+    return reference
+
+
+def _same_training(study: optuna.Study, key: str, folder: Path) -> TrialRecord | None:
+    """The record of a finished training with this key, so that nothing is trained twice."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        if trial.user_attrs.get("trial_key") == key and "duplicate_of" not in trial.user_attrs:
+            return read_record(folder, key)
+    return None
+
+
+def read_record(folder: Path, key: str) -> TrialRecord | None:
+    """What a finished trial's folder holds; None if its files are gone."""
+    path = folder / RUNS_FOLDER / key / "trial.json"
+    return TrialRecord.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def _known_profiles(study: optuna.Study, folder: Path) -> dict[str, ProfileResult]:
+    """Profiles by `arch_id` that finished trials of this study measured."""
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    records = [read_record(folder, trial.user_attrs["trial_key"]) for trial in finished]
+    return {record.arch_id: record.profile for record in records if record is not None}
+
+
+def _check_fingerprint(study: optuna.Study, device: torch.device, config: StudyConfig) -> None:
+    """Latencies of unlike machines never enter one objective."""
+    here = environment(device, config.latency.threads or usable_cores())
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        there = trial.user_attrs.get("fingerprint")
+        if there is not None and there != here.fingerprint:
+            raise StudyError(
+                f"this study's latencies were measured on another machine, device or PyTorch (fingerprint {there}; "
+                f"here: {here.fingerprint}, {here.processor}, torch {here.torch}): go on there, or use another --out"
+            )
+
+
+def _sampler(config: StudyConfig, count: int) -> optuna.samplers.BaseSampler:
+    """A sampler whose proposals follow from the seed and the number of trials so far, also after a resume."""
+    seed = (config.seed * 1_000_003 + count) % 2**32
+    if config.sampler.name == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=config.sampler.startup_trials)
+
+
+def _keep_config(config: StudyConfig, folder: Path) -> None:
+    path = folder / STUDY_FILE
+    partial = path.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        writer = YAML(typ="safe", pure=True)
+        writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+        writer.dump(config.model_dump(mode="json"), file)
+    partial.replace(path)
+
+
+def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(key, old, new) for every place in which two nested mappings differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys((*old, *new)):
+            yield from _differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else str(key))
+    elif old != new:
+        yield prefix, old, new

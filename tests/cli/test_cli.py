@@ -1,0 +1,112 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.search.test_driver import study_config
+
+
+def stdc_lab(*arguments: object, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "stdc_lab.cli.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    with path.open("w") as file:
+        YAML(typ="safe").dump(study_config().model_dump(mode="json"), file)
+    return path
+
+
+@pytest.mark.parametrize("command", ["profile", "search", "report"])
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    done = stdc_lab(command, "--help")
+    assert done.returncode == 0
+    assert f"Example: stdc-lab {command}" in done.stdout
+
+
+def test_from_a_yaml_to_a_page(tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = stdc_lab("search", tiny, "--out", out, "--trials", 1)
+    assert first.returncode == 0, first.stderr
+    assert "trial   0: mIoU" in first.stdout
+    assert "loss" in first.stdout
+    assert "left" in first.stdout
+    again = stdc_lab("search", tiny, "--out", out, "--trials", 1)
+    assert again.returncode == 0
+    assert "1 of 1 trials were trained before: nothing to do" in again.stdout
+    retimed = stdc_lab("search", tiny, "--out", out, "--retime")
+    assert retimed.returncode == 0, retimed.stderr
+    report = stdc_lab("report", out)
+    assert report.returncode == 0, report.stderr
+    page = (out / "report" / "index.html").read_text()
+    assert "data:image/png;base64," in page
+    assert "http://" not in page.replace("http://www.w3.org/", "")
+
+
+def test_profile_writes_what_the_contract_names(tmp_path: Path) -> None:
+    arch = tmp_path / "small.yaml"
+    arch.write_text("base: stdc1\nbase_width: 8\n")
+    path = tmp_path / "out.json"
+    done = stdc_lab("profile", arch, "--size", "64x96", "--classes", 5, "--seconds", 0.1, "--json", path)
+    assert done.returncode == 0, done.stderr
+    [entry] = json.loads(path.read_text())
+    assert entry["latency"]["input_shape"] == [1, 3, 64, 96]
+    assert entry["latency"]["median_ms"] <= entry["latency"]["p95_ms"]
+    assert set(entry["counters"]) == {"theory", "fvcore", "thop", "torch"}
+    assert entry["macs"] == entry["counters"]["torch"]
+    assert entry["counters"]["theory"] is None
+    assert f"{entry['num_params']:,}" in done.stdout
+    assert f"{entry['latency']['threads']} threads" in done.stdout
+
+
+def test_counting_alone_measures_no_latency(tmp_path: Path) -> None:
+    arch = tmp_path / "small.yaml"
+    arch.write_text("base: stdc1\nbase_width: 8\n")
+    done = stdc_lab("profile", arch, "--size", "64x96", "--no-latency", "--json", "-")
+    assert json.loads(done.stdout)[0]["latency"] is None
+    assert "latency: not run" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["profile", "stdc3"], "architecture: got 'stdc3' (did you mean stdc2?); allowed: stdc1, stdc2"),
+        (["profile", "stdc1", "--size", "512"], "--size: got '512'; allowed: a size is HEIGHTxWIDTH"),
+        (["profile", "stdc1", "--size", "8x8"], "--size: got '8x8'; allowed: sides from 32 to 8192"),
+        (["profile", "stdc1", "--device", "tpu"], "--device: got 'tpu'; allowed: auto, cpu"),
+        (["profile", "stdc1", "--classes", "1"], "--classes"),
+        (["profile", "no/such.yaml"], "no/such.yaml: no such file"),
+        (["search", "no/such.yaml"], "no/such.yaml: no such file"),
+        (["report", "no/such/folder"], "no/such/folder"),
+        (["serch"], "No such command 'serch'"),
+    ],
+)
+def test_bad_input_is_one_message_and_status_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+    done = stdc_lab(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--trials", "-1"], "--trials: got -1; allowed: a whole number from 1"),
+        (["--trials", "many"], "--trials"),
+        (["--data", "camvid"], "--data: got 'camvid'; allowed: NAME=PATH"),
+        (["--data", "camvid=."], "--data: got 'camvid'; allowed: scenes, the data set of this study"),
+        (["--device", "cuda:99"], "--device: got 'cuda:99', but PyTorch sees"),
+        (["--retime"], "no such folder; give a folder that `stdc-lab search` wrote"),
+    ],
+)
+def test_a_search_with_bad_options_writes_nothing(tiny: Path, tmp_path: Path, options: list[str], message: str) -> None:
+    done = stdc_lab("search", tiny, "--out", tmp_path / "out", *options)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert not (tmp_path / "out").exists()

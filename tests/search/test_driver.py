@@ -1,0 +1,307 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+
+from stdc_lab.analysis.frame import load_study
+from stdc_lab.config.study import StudyConfig
+from stdc_lab.errors import DataError, StdcLabError, StudyError
+from stdc_lab.records import ProfileResult, TrialRecord
+from stdc_lab.search import Watcher, retime_study, run_study
+from stdc_lab.search import driver as driver_module
+from stdc_lab.search.objective import Candidate
+from stdc_lab.training import Progress
+
+DECODER = {
+    "decoder.context_width": {"type": "choice", "values": [8]},
+    "decoder.fusion_width": {"type": "choice", "values": [8]},
+    "decoder.head_width": {"type": "choice", "values": [8]},
+}
+
+
+def study_config(**changes: Any) -> StudyConfig:
+    """A study whose real trials take about a second."""
+    values: dict[str, Any] = {
+        "name": "tiny",
+        "space": {
+            "name": "tiny",
+            "vary": {
+                "base_width": {"type": "choice", "values": [4, 6, 8]},
+                "depths": {"type": "choice", "values": [[1, 1, 1], [2, 1, 1]]},
+                "num_blocks": {"type": "int", "low": 2, "high": 4},
+                "heads.detail_strides": {"type": "choice", "values": [[], [8]]},
+                **DECODER,
+            },
+        },
+        "trials": 2,
+        "references": [],
+        "sampler": {"name": "random"},
+        "data": {"size": [32, 64], "train_images": 4, "val_images": 2},
+        "train": {"iterations": 2, "batch_size": 2, "warmup_iterations": 1, "evaluations": 1},
+        "latency": {"size": [32, 64], "warmup_s": 0, "measure_s": 0.01, "min_repeats": 5},
+    }
+    return StudyConfig.model_validate({**values, **changes})
+
+
+class Notes(Watcher):
+    """Remembers what it heard."""
+
+    def __init__(self, interrupt_at: int | None = None) -> None:
+        self.trained: list[int] = []
+        self.failed: list[str] = []
+        self.timed: list[int] = []
+        self.interrupt_at = interrupt_at
+
+    def trial_timed(self, candidate: Candidate, cost: ProfileResult) -> None:
+        self.timed.append(candidate.number)
+
+    def trial_progress(self, candidate: Candidate, progress: Progress) -> None:
+        if candidate.number == self.interrupt_at:
+            raise KeyboardInterrupt
+
+    def trial_finished(self, candidate: Candidate, record: TrialRecord, duplicate_of: int | None) -> None:
+        self.trained.append(candidate.number)
+
+    def trial_failed(self, candidate: Candidate, reason: str) -> None:
+        self.failed.append(reason)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with stdc1 outside its space as reference, and two trials of the space."""
+    folder = tmp_path_factory.mktemp("study") / "out"
+    run_study(study_config(references=["stdc1"], trials=3), folder)
+    return folder
+
+
+@pytest.fixture
+def study(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "study"))
+
+
+def test_a_study_leaves_what_the_house_promises(finished: Path) -> None:
+    frame = load_study(finished)
+    assert len(frame) == 3
+    assert set(frame["state"]) == {"COMPLETE"}
+    assert frame["reference"].tolist()[0] == "stdc1"
+    assert frame["arch_id"].nunique() >= 2
+    assert frame["miou"].between(0, 1).all()
+    assert (frame[["latency_ms", "macs", "num_params"]] > 0).all().all()
+    assert frame["on_front"].any()
+    for key in frame["trial_key"]:
+        run = finished / "runs" / key
+        record = TrialRecord.model_validate_json((run / "trial.json").read_bytes())
+        assert record.trial_key == key
+        assert len(list((run / "predictions").glob("*.png"))) == 2
+        stored = torch.load(run / "checkpoint.pt", weights_only=True)
+        assert stored["arch"] == record.arch.to_dict()
+    assert (finished / "trials.csv").read_text().count("\n") == 4
+    assert not list(finished.rglob("*.partial"))
+
+
+def test_the_record_and_the_storage_say_the_same(finished: Path) -> None:
+    for row in load_study(finished).to_dict("records"):
+        record = TrialRecord.model_validate_json((finished / "runs" / row["trial_key"] / "trial.json").read_bytes())
+        assert record.result.miou == row["miou"]
+        assert record.profile.latency is not None
+        assert record.profile.latency.median_ms == row["latency_ms"]
+        assert (record.profile.macs, record.profile.num_params) == (row["macs"], row["num_params"])
+
+
+def test_called_again_it_does_nothing_and_with_a_larger_number_goes_on(study: Path) -> None:
+    config = study_config(references=["stdc1"], trials=3)
+    notes = Notes()
+    outcome = run_study(config, study, watcher=notes)
+    assert (outcome.trained_before, outcome.trained, notes.trained) == (3, 3, [])
+    outcome = run_study(config, study, trials=4, watcher=notes)
+    assert (outcome.trained_before, outcome.trained, len(notes.trained)) == (3, 4, 1)
+    assert load_study(study)["reference"].eq("stdc1").sum() == 1
+
+
+def test_proposals_follow_from_the_seed_also_after_a_resume(tmp_path: Path) -> None:
+    config = study_config(trials=3)
+    run_study(config, tmp_path / "once")
+    for count in (1, 2, 3):
+        run_study(config, tmp_path / "steps", trials=count)
+    once, steps = load_study(tmp_path / "once"), load_study(tmp_path / "steps")
+    assert once["arch_id"].tolist() == steps["arch_id"].tolist()
+    assert once["miou"].tolist() == steps["miou"].tolist()
+
+
+def test_an_interrupted_trial_is_given_back_and_the_finished_ones_are_kept(tmp_path: Path) -> None:
+    config = study_config(trials=2)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(config, tmp_path, watcher=Notes(interrupt_at=1))
+    frame = load_study(tmp_path).set_index("number")
+    assert frame.loc[0, "state"] == "COMPLETE"
+    assert (frame.loc[1, "state"], frame.loc[1, "reason"]) == ("FAIL", "interrupted")
+    assert (tmp_path / "trials.csv").read_text().count("COMPLETE") == 1
+    run_study(config, tmp_path)
+    after = load_study(tmp_path).set_index("number")
+    assert after.loc[2, "state"] == "COMPLETE"
+    assert after.loc[2, "arch_id"] == frame.loc[1, "arch_id"]
+    assert not after["state"].isin(["RUNNING", "WAITING"]).any()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.search.test_driver import Notes, study_config
+from stdc_lab.search import run_study
+class Killer(Notes):
+    def trial_progress(self, candidate, progress):
+        if candidate.number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+run_study(study_config(references=["stdc1"], trials=3), Path(sys.argv[1]), watcher=Killer())
+"""
+
+
+def test_a_killed_search_goes_on_with_the_trial_it_was_at(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=root, check=False)
+    assert done.returncode == -signal.SIGKILL
+    before = load_study(tmp_path).set_index("number")
+    assert before.loc[1, "state"] == "RUNNING"
+    run_study(study_config(references=["stdc1"], trials=3), tmp_path)
+    frame = load_study(tmp_path).set_index("number")
+    assert (frame["state"] == "COMPLETE").sum() == 3
+    assert (frame.loc[1, "state"], frame.loc[1, "reason"]) == ("FAIL", "the search was ended during this trial")
+    assert before.loc[1, "arch_id"] in frame.loc[2:, "arch_id"].tolist()
+    assert not frame["state"].isin(["RUNNING", "WAITING"]).any()
+
+
+def test_what_was_trained_once_is_not_trained_again_nor_counted(tmp_path: Path) -> None:
+    vary = {
+        "num_blocks": {"type": "choice", "values": [2, 3]},
+        "base_width": {"type": "choice", "values": [4]},
+        **DECODER,
+    }
+    config = study_config(space={"name": "two", "vary": vary}, trials=2)
+    notes = Notes()
+    run_study(config, tmp_path, watcher=notes)
+    frame = load_study(tmp_path)
+    trained = frame[frame["duplicate_of"].isna()]
+    assert len(trained) == 2
+    assert trained["arch_id"].nunique() == 2
+    with pytest.raises(StudyError, match=r"the last 30 proposals had all been trained before, with 2 of 3 trials"):
+        run_study(config, tmp_path, trials=3)
+    repeated = load_study(tmp_path)
+    repeated = repeated[repeated["duplicate_of"].notna()]
+    assert len(repeated) >= 30
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_one_architecture_is_timed_once(tmp_path: Path) -> None:
+    vary = {
+        "heads.detail_strides": {"type": "choice", "values": [[], [8]]},
+        "base_width": {"type": "choice", "values": [4]},
+        **DECODER,
+    }
+    run_study(study_config(space={"name": "heads", "vary": vary}, trials=2), tmp_path)
+    frame = load_study(tmp_path)
+    frame = frame[frame["duplicate_of"].isna()]
+    assert frame["arch_id"].nunique() == 1
+    assert frame["trial_key"].nunique() == 2
+    assert frame["latency_ms"].nunique() == 1
+
+
+def test_a_failed_trial_is_kept_with_its_reason_and_a_row_of_them_ends_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object, **_keywords: object) -> None:
+        raise RuntimeError("out of paper")
+
+    monkeypatch.setattr(driver_module, "run_trial", broken)
+    notes = Notes()
+    with pytest.raises(StudyError, match="3 trials failed in a row, the last one: RuntimeError: out of paper"):
+        run_study(study_config(), tmp_path, watcher=notes)
+    frame = load_study(tmp_path)
+    assert frame["state"].tolist() == ["FAIL"] * 3
+    assert frame["reason"].tolist() == notes.failed == ["RuntimeError: out of paper"] * 3
+
+
+def test_a_folder_of_another_study_is_refused_and_left_alone(study: Path) -> None:
+    before = (study / "study.yaml").read_bytes()
+    other = study_config(
+        references=["stdc1"], train={"iterations": 3, "batch_size": 2, "warmup_iterations": 1, "evaluations": 1}
+    )
+    with pytest.raises(
+        StudyError, match=r"begun with another study; nothing was changed(.|\n)*train.iterations: was 2, is 3"
+    ):
+        run_study(other, study)
+    assert (study / "study.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"this is not a database, whatever its name says", b"\x00" * 4096])
+def test_a_storage_that_cannot_be_read_is_refused_and_kept(study: Path, content: bytes) -> None:
+    (study / "study.db").write_bytes(content)
+    with pytest.raises(StudyError, match=r"study.db: not an SQLite database: got"):
+        run_study(study_config(references=["stdc1"], trials=3), study)
+    assert (study / "study.db").read_bytes() == content
+
+
+def test_a_second_driver_is_told_so(study: Path) -> None:
+    with (
+        driver_module.driver_lock(study),
+        pytest.raises(StudyError, match="another search is at work on this folder"),
+    ):
+        run_study(study_config(references=["stdc1"], trials=3), study)
+
+
+def test_latencies_of_another_machine_never_join(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = driver_module.environment
+
+    def elsewhere(*args: Any) -> Any:
+        return real(*args).model_copy(update={"fingerprint": "elsewhere"})
+
+    monkeypatch.setattr(driver_module, "environment", elsewhere)
+    with pytest.raises(StudyError, match=r"measured on another machine.* here: elsewhere"):
+        run_study(study_config(references=["stdc1"], trials=4), study)
+
+
+def test_bad_data_leaves_no_folder(tmp_path: Path) -> None:
+    config = study_config(data={"name": "camvid", "size": [32, 64]})
+    with pytest.raises(DataError, match="--data camvid=PATH"):
+        run_study(config, tmp_path / "out")
+    with pytest.raises(DataError):
+        run_study(config, tmp_path / "out", data_path=tmp_path / "none")
+    with pytest.raises(StdcLabError, match="--device"):
+        run_study(study_config(), tmp_path / "out", device="gpu")
+    with pytest.raises(StudyError, match="--trials: got 0; allowed: a whole number from 1"):
+        run_study(study_config(), tmp_path / "out", trials=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StudyError, match="cannot be written"):
+        run_study(study_config(), tmp_path / "file" / "out")
+
+
+def test_retiming_replaces_the_latencies_and_keeps_the_first_ones(study: Path) -> None:
+    before = load_study(study)
+    shares: list[float] = []
+    measured = retime_study(study, on_progress=shares.append)
+    after = load_study(study)
+    assert set(measured) == set(before["arch_id"])
+    assert after["latency_ms"].tolist() == [measured[key].median_ms for key in after["arch_id"]]
+    assert after["latency_ms_in_search"].tolist() == before["latency_ms"].tolist()
+    assert after["miou"].tolist() == before["miou"].tolist()
+    assert len({result.repeats for result in measured.values()}) == 1
+    assert shares[-1] == 1
+    stored = optuna.load_study(study_name="tiny", storage=f"sqlite:///{study / 'study.db'}").user_attrs["retimed"]
+    assert json.dumps(stored, sort_keys=True)
+
+
+def test_retiming_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"no study.yaml in it; give a folder that `stdc-lab search` wrote"):
+        retime_study(tmp_path)
+    assert os.listdir(tmp_path) == []
