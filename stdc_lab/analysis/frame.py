@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,6 @@ from optuna.trial import FrozenTrial
 from stdc_lab.analysis.pareto import pareto_front
 from stdc_lab.analysis.storage import StoredStudy, read_storage
 from stdc_lab.arch import ArchSpec
-from stdc_lab.arch.spec import widths_of_base
-from stdc_lab.config.space import DECODER_KEYS, STAGE_KEYS, Choices
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
 
@@ -66,7 +64,7 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
     stored = read_storage(folder_or_url, study_name)
     names = _varied_names(stored)
     retimed = stored.user_attrs.get("retimed")
-    rows = [_row(trial, names, stored.config, retimed if isinstance(retimed, dict) else {}) for trial in stored.trials]
+    rows = [_row(trial, stored.config, retimed if isinstance(retimed, dict) else {}) for trial in stored.trials]
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *names])
     frame = _typed(frame.sort_values("number", ignore_index=True))
     frame["fps"] = 1000 / frame["latency_ms"]
@@ -113,9 +111,7 @@ def _varied_names(stored: StoredStudy) -> list[str]:
     return [name for name in dict.fromkeys([*known, *found]) if name not in COLUMNS]
 
 
-def _row(
-    trial: FrozenTrial, names: Sequence[str], config: StudyConfig | None, retimed: Mapping[str, Any]
-) -> dict[str, Any]:
+def _row(trial: FrozenTrial, config: StudyConfig | None, retimed: Mapping[str, Any]) -> dict[str, Any]:
     attributes = trial.user_attrs
     copied = ("arch_id", "trial_key", "seed", "reference", "macs", "num_params", "fingerprint", "train_seconds")
     row: dict[str, Any] = {name: attributes.get(name) for name in (*copied, "reason", "duplicate_of")}
@@ -131,55 +127,11 @@ def _row(
         row["latency_spread"] = anew.get("spread")
     arch = attributes.get("arch")
     row["arch"] = json.dumps(arch) if isinstance(arch, dict) else None
-    if isinstance(arch, dict) and not trial.params:  # a reference that the space does not contain
-        return row | _read_off(arch, names, config)
+    if isinstance(arch, dict) and not trial.params and config is not None:
+        # A reference that the space does not contain: its parameters are those of its architecture.
+        with contextlib.suppress(StdcLabError, TypeError):
+            return row | config.space.read_off(ArchSpec.from_dict(arch), config.train)
     return row | trial.params
-
-
-def _read_off(arch: Mapping[str, Any], names: Sequence[str], config: StudyConfig | None) -> dict[str, Any]:
-    """Varied parameters as an architecture (and the study's training) has them; those that it does not tell absent."""
-    try:
-        spec = ArchSpec.from_dict(arch)
-    except (StdcLabError, TypeError):
-        return {}
-    values = {name: _value_of(name, spec, config) for name in names}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _value_of(name: str, spec: ArchSpec, config: StudyConfig | None) -> Any:
-    """One parameter as the storage would hold it: a list as text, such as `1-3-3`. None if it cannot be told."""
-    if name == "base_width":
-        return spec.widths[1] if spec.widths == widths_of_base(spec.widths[1]) else None
-    if name in STAGE_KEYS:
-        return spec.depths[STAGE_KEYS[name]]
-    if name in DECODER_KEYS:
-        return getattr(spec.decoder, name.split(".")[1])
-    if name == "kernels":
-        return _kernels_label(spec, config)
-    if name in ("num_blocks", "channel_ratio"):
-        return getattr(spec, name)
-    if name == "depths":
-        return "-".join(map(str, spec.depths))
-    return _training_value(name, config)
-
-
-def _kernels_label(spec: ArchSpec, config: StudyConfig | None) -> str:
-    """The space's schedule that gives these kernels (`1-3` may stand for 1, 3, 3, 3), else the kernels in full."""
-    varied = config.space.vary.get("kernels") if config is not None else None
-    for choice in varied.values if isinstance(varied, Choices) else ():
-        if isinstance(choice, tuple) and choice:
-            continued = [*choice, *[choice[-1]] * spec.num_blocks][: spec.num_blocks]
-            if tuple(continued) == spec.kernels:
-                return "-".join(map(str, choice))
-    return "-".join(map(str, spec.kernels))
-
-
-def _training_value(name: str, config: StudyConfig | None) -> Any:
-    """A varied setting of the training, for a trial that has the study's own: references are trained so."""
-    value: Any = config.train.model_dump(mode="python") if config is not None else None
-    for part in name.removeprefix("train.").split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return ("-".join(map(str, value)) or "none") if isinstance(value, list | tuple) else value
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:

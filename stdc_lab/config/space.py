@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Protocol, Self
 from pydantic import Field, ValidationError, model_validator
 
 from stdc_lab.arch import ArchSpec, preset
+from stdc_lab.arch.spec import widths_of_base
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Name, Value
 from stdc_lab.errors import ConfigError, SpecError
@@ -48,10 +49,9 @@ class IntRange(Value):
     def choose(self, name: str, chooser: Chooser) -> int:
         return chooser.suggest_int(name, self.low, self.high, step=self.step)
 
-    def parameter_of(self, value: Any) -> Scalar | None:
-        """How `value` is named in the storage; None if the range does not hold it."""
-        inside = isinstance(value, int) and self.low <= value <= self.high and (value - self.low) % self.step == 0
-        return value if inside else None
+    def holds(self, value: Any) -> bool:
+        """Whether the range holds a value."""
+        return isinstance(value, int) and self.low <= value <= self.high and (value - self.low) % self.step == 0
 
 
 class FloatRange(Value):
@@ -73,9 +73,9 @@ class FloatRange(Value):
     def choose(self, name: str, chooser: Chooser) -> float:
         return chooser.suggest_float(name, self.low, self.high, log=self.log)
 
-    def parameter_of(self, value: Any) -> Scalar | None:
-        inside = isinstance(value, int | float) and self.low <= value <= self.high
-        return float(value) if inside else None
+    def holds(self, value: Any) -> bool:
+        """Whether the range holds a value."""
+        return isinstance(value, int | float) and self.low <= value <= self.high
 
 
 class Choices(Value):
@@ -96,9 +96,9 @@ class Choices(Value):
         picked = chooser.suggest_categorical(name, labels)
         return next(value for value, label in zip(self.values, labels, strict=True) if label == picked)
 
-    def parameter_of(self, value: Any) -> Scalar | None:
-        label = _label(tuple(value) if isinstance(value, list) else value)
-        return label if label in [_label(choice) for choice in self.values] else None
+    def holds(self, value: Any) -> bool:
+        """Whether a value, as the storage names it, is one of the choices."""
+        return value in [_label(choice) for choice in self.values]
 
 
 Varied = Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]
@@ -175,31 +175,36 @@ class SearchSpace(Value):
 
     def parameters_of(self, spec: ArchSpec, train: TrainConfig) -> dict[str, Scalar] | None:
         """The point of this space that gives this architecture and training; None if it holds no such point."""
-        values = train.model_dump()
-        point: dict[str, Scalar] = {}
-        for key, varied in self.vary.items():
-            if key == "base_width":
-                candidates: list[Any] = [spec.widths[1]]
-            elif key in STAGE_KEYS:
-                candidates = [spec.depths[STAGE_KEYS[key]]]
-            elif key in DECODER_KEYS:
-                candidates = [getattr(spec.decoder, key.split(".")[1])]
-            elif key == "kernels" and isinstance(varied, Choices):
-                candidates = [c for c in varied.values if _continued(c, spec.num_blocks) == spec.kernels]
-            elif key in ARCH_KEYS:
-                candidates = [getattr(spec, key)]
-            else:
-                value: Any = values
-                for part in key.removeprefix("train.").split("."):
-                    value = value[part]
-                candidates = [value]
-            labels = [varied.parameter_of(value) for value in candidates]
-            if not labels or labels[0] is None:
-                return None
-            point[key] = labels[0]
+        point = self.read_off(spec, train)
+        if not all(key in point and varied.holds(point[key]) for key, varied in self.vary.items()):
+            return None
         chosen = self.choose(_Fixed(point))
         same = self.spec_of(chosen).arch_id == spec.arch_id and self.training_of(chosen, train) == train
         return point if same else None
+
+    def read_off(self, spec: ArchSpec, train: TrainConfig) -> dict[str, Scalar]:
+        """The varied keys as this architecture and training have them, inside the space or not, as the storage
+        names them; a key that they cannot tell is absent."""
+        values = {key: self._value_at(key, spec, train) for key in self.vary}
+        return {key: _label(value) for key, value in values.items() if value is not None}
+
+    def _value_at(self, key: str, spec: ArchSpec, train: TrainConfig) -> Any:
+        varied = self.vary[key]
+        if key == "base_width":
+            return spec.widths[1] if spec.widths == widths_of_base(spec.widths[1]) else None
+        if key in STAGE_KEYS:
+            return spec.depths[STAGE_KEYS[key]]
+        if key in DECODER_KEYS:
+            return getattr(spec.decoder, key.split(".")[1])
+        if key == "kernels" and isinstance(varied, Choices):
+            # Several schedules may be continued to the same kernels: the first one stands for them.
+            return next((c for c in varied.values if _continued(c, spec.num_blocks) == spec.kernels), spec.kernels)
+        if key in ARCH_KEYS:
+            return getattr(spec, key)
+        value: Any = train.model_dump()
+        for part in key.removeprefix("train.").split("."):
+            value = value[part]
+        return value
 
 
 class _End:

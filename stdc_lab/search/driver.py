@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import optuna
 import torch
 from optuna.trial import FrozenTrial, TrialState
-from ruamel.yaml import YAML
 
 from stdc_lab.analysis.frame import load_study, write_trials_csv
-from stdc_lab.analysis.storage import STORAGE_FILE, STUDY_FILE, read_storage
 from stdc_lab.arch import presets
-from stdc_lab.config.reading import read_study
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import Dataset, load_dataset
 from stdc_lab.errors import StdcLabError, StudyError
 from stdc_lab.machine import choose_device, environment, usable_cores
 from stdc_lab.records import ProfileResult, TrialRecord
+from stdc_lab.search.folder import (
+    CSV_FILE,
+    RUNS_FOLDER,
+    check_same_study,
+    driver_lock,
+    keep_config,
+    open_study,
+    read_record,
+)
 from stdc_lab.search.objective import Candidate, run_trial
 from stdc_lab.training import Progress
 
 log = logging.getLogger(__name__)
-STORAGE_WAIT_S = 60.0
 MAX_FAILURES_IN_A_ROW = 3
 MAX_DUPLICATES_IN_A_ROW = 30
-FREE_TO_CHANGE = ("trials", "title")
-RUNS_FOLDER, CSV_FILE = "runs", "trials.csv"
 
 
 class Watcher:
@@ -95,7 +94,7 @@ def run_study(
     dataset = load_dataset(config.data, data_path, progress=watcher.data)
     with driver_lock(folder):
         study = open_study(config, folder)
-        _keep_config(config, folder)
+        keep_config(config, folder)
         _requeue_abandoned(study)
         _check_fingerprint(study, chosen_device, config)
         _enqueue_references(study, config)
@@ -108,62 +107,10 @@ def run_study(
         return SearchOutcome(folder, before, count_trained(study), wanted)
 
 
-def open_study(config: StudyConfig, folder: Path) -> optuna.Study:
-    """The study in a folder's storage, made if it is not there. Raises `StudyError` if the file is no storage."""
-    path = folder / STORAGE_FILE
-    if path.exists():
-        read_storage(folder)  # says what is wrong with a file that is none, and writes nothing into it
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # A connection made here, not a URL: a path with a percent or question mark in it would be taken apart.
-    connect = {"creator": lambda: sqlite3.connect(path, timeout=STORAGE_WAIT_S)}
-    return optuna.create_study(
-        storage=optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=connect),
-        study_name=config.name,
-        directions=["maximize", "minimize"],
-        load_if_exists=True,
-    )
-
-
-@contextmanager
-def driver_lock(folder: Path) -> Iterator[None]:
-    """Let one driver at a time work on a folder. Raises `StudyError` for a second one."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".driver.lock")
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise StudyError(
-            f"{folder}: another search is at work on this folder; wait for it or use another --out"
-        ) from None
-    except OSError as error:
-        raise StudyError(f"{folder}: cannot be written: {error.strerror}; use another --out") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def count_trained(study: optuna.Study) -> int:
     """Trials that were trained: complete, and no repetition of another."""
     states = (TrialState.COMPLETE, TrialState.PRUNED)
     return sum("duplicate_of" not in trial.user_attrs for trial in study.get_trials(deepcopy=False, states=states))
-
-
-def check_same_study(config: StudyConfig, folder: Path) -> None:
-    """Raise `StudyError` if the folder's study.yaml asks something else; the number of trials may differ."""
-    path = folder / STUDY_FILE
-    if not path.exists():
-        return
-    changed = [
-        f"{key}: was {old!r}, is {new!r}"
-        for key, old, new in _differences(read_study(path).model_dump(mode="json"), config.model_dump(mode="json"))
-        if key not in FREE_TO_CHANGE
-    ]
-    if changed:
-        raise StudyError(
-            f"{path}: this folder was begun with another study; nothing was changed. Use another --out, or put "
-            "back:\n  " + "\n  ".join(changed)
-        )
 
 
 def _run(
@@ -299,12 +246,6 @@ def _same_training(study: optuna.Study, key: str, folder: Path) -> TrialRecord |
     return None
 
 
-def read_record(folder: Path, key: str) -> TrialRecord | None:
-    """What a finished trial's folder holds; None if its files are gone."""
-    path = folder / RUNS_FOLDER / key / "trial.json"
-    return TrialRecord.model_validate_json(path.read_bytes()) if path.exists() else None
-
-
 def _known_profiles(study: optuna.Study, folder: Path) -> dict[str, ProfileResult]:
     """Profiles by `arch_id` that finished trials of this study measured."""
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -330,22 +271,3 @@ def _sampler(config: StudyConfig, count: int) -> optuna.samplers.BaseSampler:
     if config.sampler.name == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     return optuna.samplers.TPESampler(seed=seed, n_startup_trials=config.sampler.startup_trials)
-
-
-def _keep_config(config: StudyConfig, folder: Path) -> None:
-    path = folder / STUDY_FILE
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        writer = YAML(typ="safe", pure=True)
-        writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-        writer.dump(config.model_dump(mode="json"), file)
-    partial.replace(path)
-
-
-def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(key, old, new) for every place in which two nested mappings differ."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in dict.fromkeys((*old, *new)):
-            yield from _differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else str(key))
-    elif old != new:
-        yield prefix, old, new

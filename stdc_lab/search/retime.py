@@ -16,7 +16,7 @@ from stdc_lab.machine import choose_device, environment, usable_cores
 from stdc_lab.nn import build_model
 from stdc_lab.profiling import measure_latency
 from stdc_lab.records import LatencyResult
-from stdc_lab.search.driver import CSV_FILE, driver_lock, open_study, read_record
+from stdc_lab.search.folder import CSV_FILE, driver_lock, open_study, read_record
 
 
 def retime_study(

@@ -17,6 +17,7 @@ from stdc_lab.errors import DataError, StdcLabError, StudyError
 from stdc_lab.records import ProfileResult, TrialRecord
 from stdc_lab.search import Watcher, retime_study, run_study
 from stdc_lab.search import driver as driver_module
+from stdc_lab.search.folder import driver_lock
 from stdc_lab.search.objective import Candidate
 from stdc_lab.training import Progress
 
@@ -250,7 +251,7 @@ def test_a_storage_that_cannot_be_read_is_refused_and_kept(study: Path, content:
 
 def test_a_second_driver_is_told_so(study: Path) -> None:
     with (
-        driver_module.driver_lock(study),
+        driver_lock(study),
         pytest.raises(StudyError, match="another search is at work on this folder"),
     ):
         run_study(study_config(references=["stdc1"], trials=3), study)

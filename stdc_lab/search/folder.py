@@ -1,0 +1,101 @@
+"""A study's folder: its storage, its lock, its study.yaml, the records of its runs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+import optuna
+from ruamel.yaml import YAML
+
+from stdc_lab.analysis.storage import STORAGE_FILE, STUDY_FILE, read_storage
+from stdc_lab.config.reading import read_study
+from stdc_lab.config.study import StudyConfig
+from stdc_lab.errors import StudyError
+from stdc_lab.records import TrialRecord
+
+STORAGE_WAIT_S = 60.0
+FREE_TO_CHANGE = ("trials", "title")
+RUNS_FOLDER, CSV_FILE = "runs", "trials.csv"
+
+
+@contextmanager
+def driver_lock(folder: Path) -> Iterator[None]:
+    """Let one driver at a time work on a folder. Raises `StudyError` for a second one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".driver.lock")
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise StudyError(
+            f"{folder}: another search is at work on this folder; wait for it or use another --out"
+        ) from None
+    except OSError as error:
+        raise StudyError(f"{folder}: cannot be written: {error.strerror}; use another --out") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def open_study(config: StudyConfig, folder: Path) -> optuna.Study:
+    """The study in a folder's storage, made if it is not there. Raises `StudyError` if the file is no storage."""
+    path = folder / STORAGE_FILE
+    if path.exists():
+        read_storage(folder)  # says what is wrong with a file that is none, and writes nothing into it
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # A connection made here, not a URL: a path with a percent or question mark in it would be taken apart.
+    connect = {"creator": lambda: sqlite3.connect(path, timeout=STORAGE_WAIT_S)}
+    return optuna.create_study(
+        storage=optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=connect),
+        study_name=config.name,
+        directions=["maximize", "minimize"],
+        load_if_exists=True,
+    )
+
+
+def check_same_study(config: StudyConfig, folder: Path) -> None:
+    """Raise `StudyError` if the folder's study.yaml asks something else; the number of trials may differ."""
+    path = folder / STUDY_FILE
+    if not path.exists():
+        return
+    changed = [
+        f"{key}: was {old!r}, is {new!r}"
+        for key, old, new in _differences(read_study(path).model_dump(mode="json"), config.model_dump(mode="json"))
+        if key not in FREE_TO_CHANGE
+    ]
+    if changed:
+        raise StudyError(
+            f"{path}: this folder was begun with another study; nothing was changed. Use another --out, or put "
+            "back:\n  " + "\n  ".join(changed)
+        )
+
+
+def keep_config(config: StudyConfig, folder: Path) -> None:
+    """Write the study as it is run, its space and defaults included."""
+    path = folder / STUDY_FILE
+    partial = path.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        writer = YAML(typ="safe", pure=True)
+        writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+        writer.dump(config.model_dump(mode="json"), file)
+    partial.replace(path)
+
+
+def read_record(folder: Path, key: str) -> TrialRecord | None:
+    """What a finished trial's folder holds; None if its files are gone."""
+    path = folder / RUNS_FOLDER / key / "trial.json"
+    return TrialRecord.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(key, old, new) for every place in which two nested mappings differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys((*old, *new)):
+            yield from _differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else str(key))
+    elif old != new:
+        yield prefix, old, new
