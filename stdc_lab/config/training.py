@@ -27,6 +27,17 @@ class DataConfig(Value):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """scenes only: another seed makes another town."""
 
+    @model_validator(mode="after")
+    def _nothing_ignored(self) -> Self:
+        idle = {"scenes": ("split", "held_out"), "camvid": ("train_images", "val_images", "seed")}[self.name]
+        if self.split == "usual":
+            idle += ("held_out",)
+        for field in idle:
+            default = type(self).model_fields[field].default
+            if getattr(self, field) != default:
+                raise ValueError(f"{field} ({getattr(self, field)}) says nothing of {self.name}, split {self.split}")
+        return self
+
 
 class TrainingHeads(Value):
     """What only training needs. Without it, two networks share one `arch_id` and one profile."""

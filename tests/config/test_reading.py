@@ -51,6 +51,9 @@ def test_a_study_survives_being_written_as_it_was_run(tmp_path: Path) -> None:
             f"name: x\n{SPACE}\ndata: {{name: cityscape}}",
             r"data.name: got 'cityscape'; allowed: .*'scenes' or 'camvid'",
         ),
+        (f"name: x\n{SPACE}\ndata: {{name: camvid, seed: 3}}", r"data: seed \(3\) says nothing of camvid"),
+        (f"name: x\n{SPACE}\ndata: {{split: drive}}", r"data: split \(drive\) says nothing of scenes"),
+        (f"name: x\n{SPACE}\ndata: {{name: camvid, held_out: 0001TP}}", r"held_out \(0001TP\) says nothing of camvid"),
         (f"name: x\n{SPACE}\ndata: {{size: 180}}", r"data.size: got 180; allowed"),
         (
             f"name: x\n{SPACE}\ndata: {{size: 180by240}}",
