@@ -63,9 +63,9 @@ def pareto_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
         return _say_nothing(figure, axes)
     plain = finished[~finished["on_front"] & finished["reference"].isna()]
     giga = plain["macs"] / 1e9
-    if giga.notna().any():
+    if giga.nunique() > 1:
         shade = mpl.colors.LinearSegmentedColormap.from_list("greys", ["#f4f4f4", "#3a3a3a"])
-        norm = mpl.colors.Normalize(giga.min(), max(giga.max(), giga.min() + 1e-9))
+        norm = mpl.colors.Normalize(giga.min(), giga.max())
         axes.scatter(plain["latency_ms"], plain["miou"], c=giga, cmap=shade, norm=norm, **TRIAL)
         bar = figure.colorbar(mpl.cm.ScalarMappable(norm, shade), ax=axes, fraction=0.035, pad=0.015, aspect=32)
         bar.set_label("MACs of the other trials (10⁹)", fontsize=8, color=INK)

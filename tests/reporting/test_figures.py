@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from stdc_lab.arch import presets
@@ -31,6 +32,15 @@ def test_pareto_figure_names_front_references_units_and_protocol(frame):
     assert "#3" not in said
     assert {"Latency at batch 1 (ms, median)", "CamVid, 600 iterations", "reference network"} <= set(said)
     assert not any("not comparable" in text for text in said)
+
+
+def test_shades_need_two_trials_to_tell_apart(frame):
+    scale = "MACs of the other trials (10⁹)"
+    known = frame["on_front"] | frame["reference"].notna()
+    others = frame[~known & frame["miou"].notna() & frame["duplicate_of"].isna()]
+    two = pd.concat([frame[known], others.head(1), others.head(1).assign(macs=2 * others["macs"].iloc[0])])
+    assert scale in texts(pareto_figure(two))
+    assert scale not in texts(pareto_figure(pd.concat([frame[known], others.head(1)])))
 
 
 def test_pareto_figure_warns_of_unlike_machines(frame):
