@@ -11,7 +11,7 @@ class SpecError(StdcLabError, ValueError):
     """An architecture that cannot exist."""
 
 
-class ConfigError(StdcLabError):
+class ConfigError(StdcLabError, ValueError):
     """A file or an option that does not say what it may say."""
 
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -122,7 +122,7 @@ def machine_lock(*, alone: bool) -> Iterator[bool]:
 
     path = Path(os.environ.get(LOCK_VARIABLE) or Path(tempfile.gettempdir()) / "stdc_lab.lock")
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _open_lock(path)
     except OSError as error:
         raise StdcLabError(
             f"{path}: the machine's lock cannot be opened ({error.strerror}); make it writable, or name another "
@@ -141,6 +141,17 @@ def machine_lock(*, alone: bool) -> Iterator[bool]:
         yield True
     finally:
         os.close(descriptor)
+
+
+def _open_lock(path: Path) -> int:
+    # For reading, which is all that flock needs: so the file that one user made serves every other.
+    try:
+        return os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+        with suppress(OSError):
+            os.fchmod(descriptor, 0o644)  # whatever the umask
+        return descriptor
 
 
 def _cpu_name() -> str:

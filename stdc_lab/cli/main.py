@@ -15,6 +15,7 @@ from stdc_lab.errors import StdcLabError
 
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
+INTERRUPTED = "interrupted; what was finished is kept"
 
 app = typer.Typer(
     name="stdc-lab",
@@ -64,8 +65,12 @@ def main() -> None:
     except StdcLabError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(EXIT_USER)
-    except (KeyboardInterrupt, typer.Abort):
-        typer.echo("interrupted; what was finished is kept", err=True)
+    except SystemExit as end:
+        if end.code == EXIT_INTERRUPTED:  # typer has turned the interrupt into this already
+            typer.echo(INTERRUPTED, err=True)
+        raise
+    except KeyboardInterrupt:
+        typer.echo(INTERRUPTED, err=True)
         sys.exit(EXIT_INTERRUPTED)
 
 

@@ -23,8 +23,8 @@ def profile_command(
     size: Annotated[str, typer.Option(help="Input, HEIGHTxWIDTH.")] = "512x1024",
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 19,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: one a core.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="How long each network is timed.")] = 3.0,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; default: one a core.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, max=600, help="How long each network is timed.")] = 3.0,
     latency: Annotated[bool, typer.Option(help="Measure latency; without it, only count.")] = True,
     json: Annotated[Path | None, typer.Option(help="Also write the figures to this file (- for stdout).")] = None,
 ) -> None:

@@ -50,7 +50,7 @@ def search_command(
     print_front(folder)
     if outcome.trained == outcome.trained_before:
         typer.echo(
-            f"{outcome.trained} of {outcome.wanted} trials were trained before: nothing to do. "
+            f"{outcome.trained} trials were trained before and {outcome.wanted} are wanted: nothing to do. "
             f"For more: --trials {outcome.trained + 10}"
         )
     typer.echo(f"study:  {folder}\nnext:   stdc-lab report {folder}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -49,6 +49,9 @@ class IntRange(Value):
     def choose(self, name: str, chooser: Chooser) -> int:
         return chooser.suggest_int(name, self.low, self.high, step=self.step)
 
+    def every(self) -> Iterable[int]:
+        return range(self.low, self.high + 1, self.step)
+
     def holds(self, value: Any) -> bool:
         """Whether the range holds a value."""
         return isinstance(value, int) and self.low <= value <= self.high and (value - self.low) % self.step == 0
@@ -73,6 +76,9 @@ class FloatRange(Value):
     def choose(self, name: str, chooser: Chooser) -> float:
         return chooser.suggest_float(name, self.low, self.high, log=self.log)
 
+    def every(self) -> Iterable[float]:
+        return (self.low, self.high)
+
     def holds(self, value: Any) -> bool:
         """Whether the range holds a value."""
         return isinstance(value, int | float) and self.low <= value <= self.high
@@ -95,6 +101,9 @@ class Choices(Value):
         labels = [_label(value) for value in self.values]
         picked = chooser.suggest_categorical(name, labels)
         return next(value for value, label in zip(self.values, labels, strict=True) if label == picked)
+
+    def every(self) -> Iterable[Scalar | tuple[int, ...]]:
+        return self.values
 
     def holds(self, value: Any) -> bool:
         """Whether a value, as the storage names it, is one of the choices."""
@@ -128,11 +137,29 @@ class SearchSpace(Value):
                 )
         if "depths" in self.vary and any(key in self.vary for key in STAGE_KEYS):
             raise ValueError("vary: either depths as a whole or depths.stage3 … depths.stage5")
-        for pick_last in (False, True):
-            chosen = self.choose(_End(pick_last))
-            self.spec_of(chosen)
-            self.training_of(chosen, TrainConfig(iterations=10_000))
+        for point in self.samples():
+            self.spec_of(point)
+        for key in self.vary:
+            if key.startswith(TRAIN_PREFIXES):
+                self._check_setting(key)
         return self
+
+    def samples(self) -> Iterator[dict[str, Any]]:
+        """Points that show every value of every key, the other keys at either end of theirs."""
+        for pick_last in (False, True):
+            ends = self.choose(_End(pick_last))
+            for key, varied in self.vary.items():
+                for value in varied.every():
+                    yield {**ends, key: value}
+
+    def _check_setting(self, key: str) -> None:
+        values: Any = TrainConfig().model_dump()
+        *groups, name = key.removeprefix("train.").split(".")
+        for group in groups:
+            values = values.get(group) if isinstance(values, dict) else None
+        if not isinstance(values, dict) or name not in values:
+            allowed = f"; allowed: {', '.join(values)}" if isinstance(values, dict) else ""
+            raise ConfigError(f"vary.{key}: no such training setting{allowed}")
 
     def choose(self, chooser: Chooser) -> dict[str, Any]:
         """A value for each varied key."""
@@ -164,9 +191,7 @@ class SearchSpace(Value):
             *groups, name = key.removeprefix("train.").split(".")
             target = values
             for group in groups:
-                target = target.get(group, {})
-            if not isinstance(target, dict) or name not in target:
-                raise ConfigError(f"search space {self.name}: vary.{key}: no such training setting")
+                target = target[group]
             target[name] = value
         try:
             return TrainConfig.model_validate(values)

@@ -47,3 +47,9 @@ class StudyConfig(Value):
         if len(set(self.references)) != len(self.references):
             raise ValueError("references: the same preset twice")
         return self
+
+    @model_validator(mode="after")
+    def _space_fits_the_training(self) -> Self:
+        for point in self.space.samples():
+            self.space.training_of(point, self.train)
+        return self

@@ -97,8 +97,9 @@ def run_study(
         keep_config(config, folder)
         _requeue_abandoned(study)
         _check_fingerprint(study, chosen_device, config)
-        _enqueue_references(study, config)
         before = count_trained(study)
+        if before < wanted:
+            _enqueue_references(study, config)
         watcher.started(folder, before, wanted, chosen_device)
         try:
             _run(study, config, folder, wanted, dataset, chosen_device, watcher)
@@ -127,7 +128,12 @@ def _run(
     while (done := count_trained(study)) < wanted:
         study.sampler = _sampler(config, len(study.get_trials(deepcopy=False)))
         trial = study.ask()
-        candidate = _candidate(trial, config)
+        try:
+            candidate = _candidate(trial, config)
+        except StdcLabError as error:  # left open, the same point would end every later call too
+            trial.set_user_attr("reason", str(error))
+            study.tell(trial, state=TrialState.FAIL)
+            raise
         watcher.trial_started(candidate, done, wanted)
         try:
             known = _same_training(study, candidate.key(config), folder)
@@ -212,11 +218,13 @@ def _give_back(study: optuna.Study, number: int, reason: str) -> None:
     frozen = study.trials[number]
     if frozen.state.is_finished():
         return
+    reference = frozen.user_attrs.get("reference")
+    # The enqueued point too, and first: broken off before all was suggested, it must not come back as a random one.
+    point = {**frozen.system_attrs.get("fixed_params", {}), **frozen.params}
+    study.enqueue_trial(point, user_attrs={"reference": reference} if reference else None)
     trial = optuna.Trial(study, frozen._trial_id)
     trial.set_user_attr("reason", reason)
     study.tell(trial, state=TrialState.FAIL)
-    reference = frozen.user_attrs.get("reference")
-    study.enqueue_trial(dict(frozen.params), user_attrs={"reference": reference} if reference else None)
 
 
 def _requeue_abandoned(study: optuna.Study) -> None:
@@ -225,8 +233,9 @@ def _requeue_abandoned(study: optuna.Study) -> None:
 
 
 def _enqueue_references(study: optuna.Study, config: StudyConfig) -> None:
-    """Put each reference network at the queue's head once, as a point of the space where it is one."""
-    there = {_reference_of(trial) for trial in study.get_trials(deepcopy=False)}
+    """Queue each reference network that is neither finished nor waiting, as a point of the space where it is one."""
+    trials = study.get_trials(deepcopy=False)
+    there = {_reference_of(trial) for trial in trials if trial.state != TrialState.FAIL}
     for name in config.references:
         if name not in there:
             point = config.space.parameters_of(presets[name], config.train) or {}

@@ -10,6 +10,7 @@ from typing import Any
 
 import filelock
 import optuna
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from stdc_lab.analysis.storage import STORAGE_FILE, STUDY_FILE, read_storage
@@ -89,7 +90,15 @@ def keep_config(config: StudyConfig, folder: Path) -> None:
 def read_record(folder: Path, key: str) -> TrialRecord | None:
     """What a finished trial's folder holds; None if its files are gone."""
     path = folder / RUNS_FOLDER / key / "trial.json"
-    return TrialRecord.model_validate_json(path.read_bytes()) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return TrialRecord.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise StudyError(
+            f"{path}: not a trial's record ({type(error).__name__}); put back a copy, or remove {path.parent} to "
+            "have it trained anew when it is proposed again"
+        ) from error
 
 
 def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

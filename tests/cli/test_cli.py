@@ -1,4 +1,5 @@
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from stdc_lab.analysis.frame import load_study
 from tests.search.test_driver import study_config
 
 
@@ -38,7 +40,7 @@ def test_from_a_yaml_to_a_page(tiny: Path, tmp_path: Path) -> None:
     assert "left" in first.stdout
     again = stdc_lab("search", tiny, "--out", out, "--trials", 1)
     assert again.returncode == 0
-    assert "1 of 1 trials were trained before: nothing to do" in again.stdout
+    assert "1 trials were trained before and 1 are wanted: nothing to do" in again.stdout
     retimed = stdc_lab("search", tiny, "--out", out, "--retime")
     assert retimed.returncode == 0, retimed.stderr
     report = stdc_lab("report", out)
@@ -80,6 +82,8 @@ def test_counting_alone_measures_no_latency(tmp_path: Path) -> None:
         (["profile", "stdc1", "--size", "8x8"], "--size: got '8x8'; allowed: sides from 32 to 8192"),
         (["profile", "stdc1", "--device", "tpu"], "--device: got 'tpu'; allowed: auto, cpu"),
         (["profile", "stdc1", "--classes", "1"], "--classes"),
+        (["profile", "stdc1", "--seconds", "700"], "--seconds"),
+        (["profile", "stdc1", "--threads", "2000"], "--threads"),
         (["profile", "no/such.yaml"], "no/such.yaml: no such file"),
         (["search", "no/such.yaml"], "no/such.yaml: no such file"),
         (["report", "no/such/folder"], "no/such/folder"),
@@ -110,3 +114,32 @@ def test_a_search_with_bad_options_writes_nothing(tiny: Path, tmp_path: Path, op
     assert done.returncode == 2
     assert message in " ".join(done.stderr.split())
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_with_130_and_keeps_what_is_done(tiny: Path, tmp_path: Path, number: int) -> None:
+    out = tmp_path / "out"
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "stdc_lab.cli.main",
+        "search",
+        str(tiny),
+        "--out",
+        str(out),
+        "--trials",
+        "500",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as search:
+        assert search.stdout is not None
+        for line in search.stdout:
+            if line.startswith("trial   0"):
+                search.send_signal(number)
+                break
+        _, errors = search.communicate(timeout=120)
+    assert search.returncode == 130
+    assert "interrupted; what was finished is kept" in errors
+    frame = load_study(out)
+    assert frame.loc[0, "state"] == "COMPLETE"
+    assert "RUNNING" not in set(frame["state"])

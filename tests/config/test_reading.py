@@ -84,8 +84,25 @@ def test_a_study_survives_being_written_as_it_was_run(tmp_path: Path) -> None:
             r"kernels, block 2: got 2; allowed: odd numbers",
         ),
         (
+            "name: x\nspace: {name: s, vary: {base_width: {type: int, low: 16, high: 64}}}",
+            r"base_width: got 17; allowed: an even number",
+        ),
+        (
+            "name: x\nspace: {name: s, vary: {kernels: {type: choice, values: [[1, 3], [1, 2], [3]]}}}",
+            r"kernels, block 2: got 2; allowed: odd numbers",
+        ),
+        (
+            "name: x\nspace: {name: s, vary: {train.iterations.x: {type: int, low: 1, high: 4}}}",
+            r"vary.train.iterations.x: no such training setting",
+        ),
+        (
+            "name: x\nspace: {name: s, vary: {train.warmup_iterations: {type: int, low: 10, high: 90}}}\n"
+            "train: {iterations: 60, warmup_iterations: 5}",
+            r"warmup_iterations \(60\) must be fewer than iterations",
+        ),
+        (
             "name: x\nspace: {name: s, vary: {train.speed: {type: int, low: 1, high: 4}}}",
-            r"vary.train.speed: no such training setting",
+            r"study.yaml:2: space: vary.train.speed: no such training setting; allowed: iterations, batch_size",
         ),
         (
             "name: x\nspace: {name: s, vary: {num_blocks: {type: integer, low: 2, high: 4}}}",

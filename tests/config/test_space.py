@@ -67,7 +67,7 @@ def test_a_network_outside_the_space_has_no_point(space: SearchSpace) -> None:
 
 
 def test_a_training_that_cannot_be_is_refused() -> None:
+    vary = {"train.momentum": {"type": "float", "low": 0.5, "high": 1.5}}
+    space = SearchSpace.model_validate({"name": "s", "vary": vary})
     with pytest.raises(ConfigError, match="search space s"):
-        SearchSpace.model_validate(
-            {"name": "s", "vary": {"train.momentum": {"type": "float", "low": 0.5, "high": 1.5}}}
-        )
+        space.training_of({"train.momentum": 1.5}, TrainConfig())

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from stdc_lab.analysis.frame import load_study
+from stdc_lab.arch import presets
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import DataError, StdcLabError, StudyError
 from stdc_lab.records import ProfileResult, TrialRecord
@@ -227,6 +228,38 @@ def test_a_failed_trial_is_kept_with_its_reason_and_a_row_of_them_ends_the_study
     frame = load_study(tmp_path)
     assert frame["state"].tolist() == ["FAIL"] * 3
     assert frame["reason"].tolist() == notes.failed == ["RuntimeError: out of paper"] * 3
+
+
+def test_references_that_failed_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_args: object, **_keywords: object) -> None:
+        raise RuntimeError("disk full")
+
+    config = study_config(references=["stdc1"], trials=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(driver_module, "run_trial", broken)
+        with pytest.raises(StudyError):
+            run_study(config, tmp_path)
+    run_study(config, tmp_path)
+    done = load_study(tmp_path).query("state == 'COMPLETE'")
+    assert done["reference"].eq("stdc1").sum() == 1
+
+
+def test_a_reference_killed_before_it_was_drawn_is_not_requeued_as_a_random_network(tmp_path: Path) -> None:
+    vary = {"num_blocks": {"type": "int", "low": 2, "high": 6}}
+    config = study_config(space={"name": "one", "vary": vary}, references=["stdc1"], trials=1)
+    study = driver_module.open_study(config, tmp_path)
+    driver_module._enqueue_references(study, config)
+    study.ask()  # and the process dies here, before anything is suggested
+    run_study(config, tmp_path)
+    row = load_study(tmp_path).query("state == 'COMPLETE'").iloc[0]
+    assert (row["reference"], row["arch_id"]) == ("stdc1", presets["stdc1"].arch_id)
+
+
+def test_a_damaged_record_is_named(study: Path) -> None:
+    for path in (study / "runs").glob("*/trial.json"):
+        path.write_text("{")
+    with pytest.raises(StudyError, match=r"trial.json: not a trial's record"):
+        run_study(study_config(references=["stdc1"], trials=4), study)
 
 
 def test_a_folder_of_another_study_is_refused_and_left_alone(study: Path) -> None:
