@@ -22,9 +22,10 @@ def main(
     batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = 4,
     size: Annotated[str, typer.Option(help="Height x width of the scenes.")] = "64x96",
     learning_rate: Annotated[float, typer.Option(help="SGD's rate after warm-up.")] = 0.02,
+    train_images: Annotated[int, typer.Option(help="Different scenes to train on.")] = 1000,
     seeds: Annotated[int, typer.Option(help="Seeds for each width.")] = 3,
 ) -> None:
-    data = DataConfig.model_validate({"size": size, "train_images": 400, "val_images": 100})
+    data = DataConfig.model_validate({"size": size, "train_images": train_images, "val_images": 100})
     dataset = load_dataset(data)
     config = TrainConfig(
         iterations=iterations,
@@ -33,7 +34,7 @@ def main(
         warmup_iterations=min(50, iterations // 10),
         evaluations=1,
     )
-    print(f"scenes {size}, {iterations} iterations, batch {batch_size}, rate {learning_rate}", flush=True)
+    print(f"scenes {size}, {train_images} of them, {iterations} iterations, batch {batch_size}, rate {learning_rate}", flush=True)
     found: dict[int, np.ndarray] = {}
     for width in (16, 64):
         results = []

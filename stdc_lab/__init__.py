@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stdc_lab.analysis.frame import load_study
-    from stdc_lab.arch import ArchSpec, DecoderSpec, presets
+    from stdc_lab.arch import ArchSpec, DecoderSpec, analyse, presets, total_cost
     from stdc_lab.config import DataConfig, LatencyConfig, StudyConfig, TrainConfig, TrainingHeads
     from stdc_lab.config.reading import read_study
     from stdc_lab.data import load_dataset
-    from stdc_lab.nn import SegOutput, build_model, load_released
+    from stdc_lab.nn import SegOutput, build_classifier, build_model, load_checkpoint, load_released, strip_heads
     from stdc_lab.profiling import profile
     from stdc_lab.reporting import render_report
     from stdc_lab.search import retime_study, run_study
@@ -21,11 +21,18 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "stdc_lab.analysis.frame": ("load_study",),
-    "stdc_lab.arch": ("ArchSpec", "DecoderSpec", "presets"),
+    "stdc_lab.arch": ("ArchSpec", "DecoderSpec", "analyse", "presets", "total_cost"),
     "stdc_lab.config": ("DataConfig", "LatencyConfig", "StudyConfig", "TrainConfig", "TrainingHeads"),
     "stdc_lab.config.reading": ("read_study",),
     "stdc_lab.data": ("load_dataset",),
-    "stdc_lab.nn": ("SegOutput", "build_model", "load_released"),
+    "stdc_lab.nn": (
+        "SegOutput",
+        "build_classifier",
+        "build_model",
+        "load_checkpoint",
+        "load_released",
+        "strip_heads",
+    ),
     "stdc_lab.profiling": ("profile",),
     "stdc_lab.reporting": ("render_report",),
     "stdc_lab.search": ("retime_study", "run_study"),
@@ -42,7 +49,10 @@ __all__ = [
     "StudyConfig",
     "TrainConfig",
     "TrainingHeads",
+    "analyse",
+    "build_classifier",
     "build_model",
+    "load_checkpoint",
     "load_dataset",
     "load_released",
     "load_study",
@@ -52,6 +62,8 @@ __all__ = [
     "render_report",
     "retime_study",
     "run_study",
+    "strip_heads",
+    "total_cost",
     "train",
 ]
 

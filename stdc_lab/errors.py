@@ -21,3 +21,7 @@ class DataError(StdcLabError):
 
 class StudyError(StdcLabError):
     """A study's folder or storage that cannot be used as asked."""
+
+
+class CheckpointError(StdcLabError):
+    """A file of weights that cannot be read, trusted or fitted."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Protocol, Self
 from pydantic import Field, ValidationError, model_validator
 
 from stdc_lab.arch import ArchSpec, preset
-from stdc_lab.arch.spec import widths_of_base
+from stdc_lab.arch.channels import widths_of_base
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Name, Value
 from stdc_lab.errors import ConfigError, SpecError

@@ -1,6 +1,16 @@
 """From an `ArchSpec` to torch modules."""
 
-from stdc_lab.nn.checkpoints import load_released
-from stdc_lab.nn.segmenter import SegOutput, StdcSegmenter, build_model
+from stdc_lab.nn.backbone import StdcClassifier
+from stdc_lab.nn.checkpoints import load_checkpoint, load_released
+from stdc_lab.nn.segmenter import SegOutput, StdcSegmenter, build_classifier, build_model, strip_heads
 
-__all__ = ["SegOutput", "StdcSegmenter", "build_model", "load_released"]
+__all__ = [
+    "SegOutput",
+    "StdcClassifier",
+    "StdcSegmenter",
+    "build_classifier",
+    "build_model",
+    "load_checkpoint",
+    "load_released",
+    "strip_heads",
+]

@@ -1,94 +1,176 @@
-"""Weights in and out: the released networks' names for tensors, and ours."""
+"""Files of weights: ours, which say what network they are of, and released ones. Nothing but tensors and plain values
+is ever read from them: a file that would run code is refused."""
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
+from stdc_lab.arch import ArchSpec
 from stdc_lab.config.training import TrainingHeads
-from stdc_lab.errors import StdcLabError
-from stdc_lab.nn.segmenter import StdcSegmenter
+from stdc_lab.errors import CheckpointError, StdcLabError
+from stdc_lab.nn.backbone import StdcClassifier
+from stdc_lab.nn.released import LoadReport, Network, State, fill, released_state
+from stdc_lab.nn.segmenter import StdcSegmenter, build_classifier, build_model
 
-FORMAT = "stdc_lab segmenter 1"
-
-_PREFIXES = (
-    ("decoder.global_context.", "cp.conv_avg."),
-    ("decoder.refine32.attention_bn.", "cp.arm32.bn_atten."),
-    ("decoder.refine32.attention.", "cp.arm32.conv_atten."),
-    ("decoder.refine32.", "cp.arm32."),
-    ("decoder.refine16.attention_bn.", "cp.arm16.bn_atten."),
-    ("decoder.refine16.attention.", "cp.arm16.conv_atten."),
-    ("decoder.refine16.", "cp.arm16."),
-    ("decoder.smooth32.", "cp.conv_head32."),
-    ("decoder.smooth16.", "cp.conv_head16."),
-    ("decoder.fusion.conv.", "ffm.convblk."),
-    ("decoder.fusion.squeeze.", "ffm.conv1."),
-    ("decoder.fusion.excite.", "ffm.conv2."),
-    ("head.classes.", "conv_out.conv_out."),
-    ("head.", "conv_out."),
-    ("auxiliary_heads.8.classes.", "conv_out16.conv_out."),
-    ("auxiliary_heads.8.", "conv_out16."),
-    ("auxiliary_heads.16.classes.", "conv_out32.conv_out."),
-    ("auxiliary_heads.16.", "conv_out32."),
-)
+FORMAT = "stdc_lab checkpoint"
+FORMAT_VERSION = 1
+# A number that numpy made, such as the best accuracy, stands beside the weights in many a released file.
+_numpy_scalar: Any = np.float64(0).__reduce__()[0]
+_PLAIN_NUMPY: list[Any] = [
+    (_numpy_scalar, "numpy.core.multiarray.scalar"),
+    (_numpy_scalar, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float32", "float64", "int64")),
+]
 
 
-def released_name(name: str, depths: tuple[int, ...]) -> str:
-    """The released segmenter's name for one of our tensors.
+@dataclass(frozen=True)
+class Checkpoint:
+    """What one of our files holds: a network on the CPU, in evaluation mode, and how its weights came about.
 
-    The released code numbers all layers of the backbone through (`features.0` …), so the number of a module
-    depends on the depths of the stages before it.
+    version: of stdc_lab, as it wrote the file. protocol: data, training and seed, or the file that was imported.
     """
-    backbone = re.fullmatch(r"backbone\.stages\.(\d)\.(\d+)\.(.+)", name)
-    if backbone:
-        stage, index, rest = int(backbone[1]), int(backbone[2]), backbone[3]
-        position = stage - 1 + index if stage <= 2 else 2 + sum(depths[: stage - 3]) + index
-        rest = re.sub(r"^blocks\.", "conv_list.", rest)
-        rest = rest.replace("downsample.conv.", "avd_layer.0.").replace("downsample.bn.", "avd_layer.1.")
-        return f"cp.backbone.features.{position}.{rest}"
-    detail = re.fullmatch(r"detail_heads\.(\d+)\.(.+)", name)
-    if detail:
-        return f"conv_out_sp{detail[1]}." + detail[2].replace("classes.", "conv_out.")
-    for ours, theirs in _PREFIXES:
-        if name.startswith(ours):
-            return theirs + name.removeprefix(ours)
-    raise KeyError(name)
+
+    network: Network
+    version: str
+    protocol: dict[str, Any]
 
 
-def load_released(network: StdcSegmenter, state: Mapping[str, Tensor]) -> None:
-    """Fill a segmenter with the state dict of the released segmentation network.
+def save_checkpoint(path: Path, network: Network, protocol: Mapping[str, Any]) -> None:
+    """Write weights with all that is needed to build the network again; the file appears whole or not at all.
 
-    Keys that this network has no use for (training heads it lacks, the classifier, second names) are left.
-    Raises `StdcLabError` naming what is missing or has another shape; the network is then unchanged.
+    `protocol` holds plain values only. Raises `CheckpointError` if the file cannot be written.
     """
-    renamed, problems = {}, []
-    for name, tensor in network.state_dict().items():
-        theirs = released_name(name, network.spec.depths)
-        if theirs not in state:
-            problems.append(f"{theirs} is missing")
-        elif state[theirs].shape != tensor.shape:
-            problems.append(f"{theirs} has shape {tuple(state[theirs].shape)}, not {tuple(tensor.shape)}")
-        else:
-            renamed[name] = state[theirs]
-    if problems:
-        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-        raise StdcLabError(f"released checkpoint: does not fit this architecture: {shown}")
-    network.load_state_dict(renamed)
-
-
-def save_checkpoint(path: Path, network: StdcSegmenter, heads: TrainingHeads | None) -> None:
-    """Write weights with all that is needed to build the network again; the file appears whole or not at all."""
+    heads = network.heads if isinstance(network, StdcSegmenter) else None
     content = {
         "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "version": version("stdc_lab"),
+        "network": "segmenter" if isinstance(network, StdcSegmenter) else "classifier",
+        "arch_id": network.spec.arch_id,
         "arch": network.spec.to_dict(),
         "num_classes": network.num_classes,
         "heads": None if heads is None else heads.model_dump(mode="json"),
-        "state": network.state_dict(),
+        "protocol": dict(protocol),
+        "state": {name: tensor.cpu() for name, tensor in network.state_dict().items()},
     }
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    partial.replace(path)
+    _write(path, content)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read one of our files. Raises `CheckpointError` if it is none, or what it says of its network does not hold."""
+    content = read_tensors(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: no checkpoint of stdc_lab; for a released one: stdc-lab import {path} --arch stdc1 --out FILE.pt"
+        )
+    if content.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: format_version: got {content.get('format_version')!r}; allowed: {FORMAT_VERSION}; "
+            f"it was written by stdc_lab {content.get('version')}"
+        )
+    try:
+        network = _build(content)
+        network.load_state_dict(content["state"])
+    except KeyError as error:
+        raise CheckpointError(f"{path}: {error.args[0]}: missing") from error
+    except (StdcLabError, ValidationError, RuntimeError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: does not fit what it says of itself: {_first_line(error)}") from error
+    return Checkpoint(network.eval(), str(content.get("version")), dict(content.get("protocol") or {}))
+
+
+def load_released(network: Network, source: Path | str | State) -> LoadReport:
+    """Fill a segmenter or a classifier from a checkpoint of the released code, a file or its state dict.
+
+    ImageNet weights come as `{"state_dict": …}`, segmentation weights as a plain state dict; the file may be of any
+    PyTorch version. Raises `CheckpointError` that names what does not fit; the network is then unchanged.
+    """
+    if isinstance(source, Path | str):
+        return fill(network, read_released(Path(source)), str(source))
+    return fill(network, source)
+
+
+def read_released(path: Path) -> dict[str, Tensor]:
+    """The state dict of a released file. Raises `CheckpointError`."""
+    content = read_tensors(path)
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not content:
+        raise CheckpointError(f"{path}: no state dict: got {type(content).__name__}; allowed: tensors by name")
+    if content.get("format") == FORMAT:
+        raise CheckpointError(f"{path}: a checkpoint of stdc_lab already, not a released one")
+    strange = [str(key) for key, value in content.items() if not isinstance(value, Tensor) or not isinstance(key, str)]
+    if strange:
+        raise CheckpointError(f"{path}: no state dict: {', '.join(strange[:3])} is no tensor; allowed: tensors by name")
+    return dict(content)
+
+
+def save_released(path: Path, network: Network) -> tuple[str, ...]:
+    """Write a file that the released code loads strictly; return the names of layers that had to be restored.
+
+    A classifier becomes `{"state_dict": …}`, a segmenter a plain state dict. Raises `CheckpointError` for a network
+    that the released code cannot build.
+    """
+    state, restored = released_state(network)
+    _write(path, {"state_dict": state} if isinstance(network, StdcClassifier) else state)
+    return restored
+
+
+def read_tensors(path: Path) -> Any:
+    """Tensors and plain values from a file that `torch.save` wrote, zipped or in the format before PyTorch 1.6.
+
+    Raises `CheckpointError` if it cannot be read, or holds anything that could run code.
+    """
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        with torch.serialization.safe_globals(_PLAIN_NUMPY):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        code = re.search(r"GLOBAL ([\w.]+)|[Uu]nsupported (?:class|operand|global)[^\w]*([\w.]+)", str(error))
+        named = next((found for found in code.groups() if found), None) if code else None
+        if named is None:
+            raise CheckpointError(f"{path}: no checkpoint that PyTorch can read: {_first_line(error)}") from error
+        raise CheckpointError(
+            f"{path}: refused: it holds more than tensors and plain values ({named}), and reading that could run code"
+        ) from error
+    except Exception as error:  # a damaged file fails in as many ways as there are formats
+        raise CheckpointError(
+            f"{path}: no checkpoint that PyTorch can read (damaged or of another kind): {_first_line(error)}"
+        ) from error
+
+
+def _build(content: Mapping[str, Any]) -> Network:
+    spec = ArchSpec.from_dict(content["arch"])
+    if content["network"] == "classifier":
+        return build_classifier(spec, content["num_classes"])
+    heads = None if content["heads"] is None else TrainingHeads.model_validate(content["heads"])
+    return build_model(spec, content["num_classes"], heads)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        torch.save(dict(content), partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        reason = error.strerror if isinstance(error, OSError) else _first_line(error)
+        raise CheckpointError(f"{path}: cannot be written: {reason}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -7,24 +7,38 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stdc_lab.arch import ArchSpec
-from stdc_lab.nn.blocks import ConvBNReLU
+from stdc_lab.arch.spec import SPATIAL_PATH
+from stdc_lab.nn.backbone import IMAGE_CHANNELS
+from stdc_lab.nn.blocks import ConvBN, ConvBNReLU
 
 
 class AttentionRefinement(nn.Module):
-    """A 3×3 ConvX whose channels are weighed by their global mean. N×C×H×W → N×C'×H×W."""
+    """A 3×3 ConvX whose channels are weighed by their global mean, or are left as they are. N×C×H×W → N×C'×H×W."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, attention: bool) -> None:
         super().__init__()
         self.conv = ConvBNReLU(in_channels, out_channels)
-        self.attention = nn.Conv2d(out_channels, out_channels, 1, bias=False)
-        self.attention_bn = nn.BatchNorm2d(out_channels)
+        self.attention = ConvBN(out_channels, out_channels, 1) if attention else None
 
     def forward(self, features: Tensor) -> Tensor:
         features = self.conv(features)
-        pooled = functional.adaptive_avg_pool2d(features, 1)
-        weights = torch.sigmoid(self.attention_bn(self.attention(pooled)))
+        if self.attention is None:
+            return features
+        weights = torch.sigmoid(self.attention(functional.adaptive_avg_pool2d(features, 1)))
         refined: Tensor = features * weights
         return refined
+
+
+class SpatialPath(nn.Sequential):
+    """BiSeNet's path of detail: three stride-2 ConvX and a 1×1 one. Images N×3×H×W → N×128×⌈H/8⌉×⌈W/8⌉."""
+
+    def __init__(self) -> None:
+        layers = []
+        before = IMAGE_CHANNELS
+        for width, kernel, stride in SPATIAL_PATH:
+            layers.append(ConvBNReLU(before, width, kernel, stride))
+            before = width
+        super().__init__(*layers)
 
 
 class FeatureFusion(nn.Module):
@@ -45,27 +59,39 @@ class FeatureFusion(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Features at strides 8, 16, 32 → (fused at 1/8, context at 1/8, context at 1/16)."""
+    """Images and features at strides 8, 16, 32 → (fused at 1/8, context at 1/8, context at 1/16)."""
 
     def __init__(self, spec: ArchSpec) -> None:
         super().__init__()
         _, _, stage3, stage4, stage5 = spec.widths
-        context = spec.decoder.context_width
-        self.global_context = ConvBNReLU(stage5, context, 1)
-        self.refine32 = AttentionRefinement(stage5, context)
+        deepest = spec.conv_last_width if spec.conv_last else stage5
+        options = spec.decoder
+        context = options.context_width
+        self.interpolation = options.interpolation
+        self.global_context = ConvBNReLU(deepest, context, 1) if options.global_context else None
+        self.refine32 = AttentionRefinement(deepest, context, options.attention)
         self.smooth32 = ConvBNReLU(context, context)
-        self.refine16 = AttentionRefinement(stage4, context)
+        self.refine16 = AttentionRefinement(stage4, context, options.attention)
         self.smooth16 = ConvBNReLU(context, context)
-        self.fusion = FeatureFusion(stage3 + context, spec.decoder.fusion_width)
+        self.spatial_path = SpatialPath() if options.spatial_path else None
+        detail = SPATIAL_PATH[-1].width if options.spatial_path else stage3
+        self.fusion = FeatureFusion(detail + context, options.fusion_width)
 
-    def forward(self, stride8: Tensor, stride16: Tensor, stride32: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # Nearest upsampling of one pixel to a whole map is what broadcasting in a sum does for nothing.
-        whole = self.global_context(functional.adaptive_avg_pool2d(stride32, 1))
-        context32 = self.refine32(stride32) + whole
-        context16 = self.smooth32(functional.interpolate(context32, size=stride16.shape[2:], mode="nearest"))
-        refined16 = self.refine16(stride16) + context16
-        context8 = self.smooth16(functional.interpolate(refined16, size=stride8.shape[2:], mode="nearest"))
-        return self.fusion(stride8, context8), context8, context16
+    def forward(
+        self, images: Tensor, stride8: Tensor, stride16: Tensor, stride32: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        context32 = self.refine32(stride32)
+        if self.global_context is not None:
+            # Nearest upsampling of one pixel to a whole map is what broadcasting in a sum does for nothing.
+            context32 = context32 + self.global_context(functional.adaptive_avg_pool2d(stride32, 1))
+        context16 = self.smooth32(self._up(context32, stride16))
+        context8 = self.smooth16(self._up(self.refine16(stride16) + context16, stride8))
+        detail = stride8 if self.spatial_path is None else self.spatial_path(images)
+        return self.fusion(detail, context8), context8, context16
+
+    def _up(self, features: Tensor, like: Tensor) -> Tensor:
+        corners = True if self.interpolation == "bilinear" else None
+        return functional.interpolate(features, like.shape[2:], mode=self.interpolation, align_corners=corners)
 
 
 class Head(nn.Module):

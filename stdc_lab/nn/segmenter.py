@@ -1,19 +1,20 @@
-"""`build_model`: the only way from an `ArchSpec` to a network."""
+"""`build_model` and `build_classifier`: the only ways from an `ArchSpec` to a network."""
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from stdc_lab.arch import ArchSpec
+from stdc_lab.arch.spec import TRAINING_HEAD_WIDTH
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
-from stdc_lab.nn.backbone import StdcBackbone
+from stdc_lab.nn.backbone import StdcBackbone, StdcClassifier
 from stdc_lab.nn.decoder import Decoder, Head
 
-TRAINING_HEAD_WIDTH = 64
 STAGE_OF_STRIDE = {2: 1, 4: 2, 8: 3, 16: 4}
 
 
@@ -37,7 +38,8 @@ class StdcSegmenter(nn.Module):
         super().__init__()
         self.spec = spec
         self.num_classes = num_classes
-        self.backbone = StdcBackbone(spec)
+        self.heads = heads
+        self.backbone = StdcBackbone(spec, conv_last=spec.conv_last)
         self.decoder = Decoder(spec)
         self.head = Head(spec.decoder.fusion_width, spec.decoder.head_width, num_classes)
         self.auxiliary_heads = nn.ModuleDict()
@@ -52,7 +54,7 @@ class StdcSegmenter(nn.Module):
 
     def forward(self, images: Tensor) -> SegOutput:
         features = self.backbone(images)
-        fused, context8, context16 = self.decoder(*features[2:])
+        fused, context8, context16 = self.decoder(images, *features[2:])
         size = (images.shape[2], images.shape[3])
         contexts = {"8": context8, "16": context16}
         return SegOutput(
@@ -67,22 +69,52 @@ def build_model(spec: ArchSpec, num_classes: int, heads: TrainingHeads | None = 
 
     Raises `StdcLabError` for fewer than two classes.
     """
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
-        raise StdcLabError(f"num_classes: got {num_classes!r}; allowed: a whole number from 2")
+    _check_classes(num_classes)
     network = StdcSegmenter(spec, num_classes, heads)
     initialise(network)
     return network
 
 
-def initialise(network: StdcSegmenter) -> None:
-    """Random weights as the released code draws them: Kaiming by fan-out in the backbone, by fan-in elsewhere."""
+def build_classifier(spec: ArchSpec, num_classes: int = 1000) -> StdcClassifier:
+    """The classifier of a spec's backbone, freshly initialised: what the released ImageNet weights are of.
+
+    Raises `StdcLabError` for fewer than two classes.
+    """
+    _check_classes(num_classes)
+    network = StdcClassifier(spec, num_classes)
+    initialise(network)
+    return network
+
+
+def strip_heads(network: StdcSegmenter) -> StdcSegmenter:
+    """The deployed network of a training form: a copy with the same weights and logits, without training heads."""
+    deployed = copy.deepcopy(network)
+    deployed.heads = None
+    deployed.auxiliary_heads = nn.ModuleDict()
+    deployed.detail_heads = nn.ModuleDict()
+    return deployed
+
+
+def initialise(network: StdcSegmenter | StdcClassifier) -> None:
+    """Random weights as the released code draws them.
+
+    Convolutions: Kaiming, by fan-out in the backbone and by fan-in (slope 1) elsewhere. Linear layers: normal with
+    standard deviation 0.001. Norms: weight 1, bias 0, which is what they are made with.
+    """
     backbone = set(network.backbone.modules())
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.001)
+        elif isinstance(module, nn.Conv2d):
             if module in backbone:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
             else:
                 nn.init.kaiming_normal_(module.weight, a=1)
+
+
+def _check_classes(num_classes: int) -> None:
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
+        raise StdcLabError(f"num_classes: got {num_classes!r}; allowed: a whole number from 2")
 
 
 def _upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:

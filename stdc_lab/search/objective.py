@@ -80,7 +80,8 @@ def run_trial(
     )
     folder = runs / key
     folder.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(folder / "checkpoint.pt", trained.network, candidate.train.heads)
+    protocol = record.model_dump(mode="json", include={"train", "data", "seed", "reference", "trial_key"})
+    save_checkpoint(folder / "checkpoint.pt", trained.network, protocol | {"miou": record.result.miou})
     write_samples(folder / "predictions", trained.network, dataset, device, candidate.train)
     write_text(folder / "trial.json", record.model_dump_json(indent=1))
     return record

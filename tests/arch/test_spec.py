@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stdc_lab.arch import ArchSpec, DecoderSpec, preset, presets
-from stdc_lab.arch.spec import split_channels
+from stdc_lab.arch.channels import split_channels
 from stdc_lab.errors import SpecError
 
 

@@ -1,40 +1,12 @@
-import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from stdc_lab.arch import ArchSpec, DecoderSpec, presets
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
-from stdc_lab.nn import build_model, load_released
-from tests.nn.released_weights import reference, released_state
-
-
-def relative_error(ours: torch.Tensor, theirs: np.ndarray) -> float:
-    stored = ours.detach().numpy()
-    stored = stored[..., ::4, ::4] if stored.shape[-1] > 8 else stored
-    return float(np.linalg.norm(stored - theirs) / np.linalg.norm(theirs))
-
-
-@pytest.mark.parametrize("name", ["stdc1", "stdc2"])
-def test_agrees_with_the_released_network(name: str) -> None:
-    network = build_model(presets[name], 19, TrainingHeads(auxiliary=True, detail_strides=(8,))).eval()
-    load_released(network, released_state(f"{name}_seg"))
-    images, outputs = reference(f"{name}_seg")
-    with torch.inference_mode():
-        answer = network(images)
-    ours = [answer.logits, *answer.auxiliary, *answer.details]
-    assert [relative_error(a, b) < 1e-4 for a, b in zip(ours, outputs.values(), strict=True)] == [True] * 4
-
-
-def test_the_inference_graph_gives_the_same_logits_and_holds_no_training_heads() -> None:
-    state = released_state("stdc1_seg")
-    images, outputs = reference("stdc1_seg")
-    network = build_model(presets["stdc1"], 19).eval()
-    load_released(network, state)
-    with torch.inference_mode():
-        answer = network(images)
-    assert relative_error(answer.logits, outputs["out0"]) < 1e-4
-    assert answer.auxiliary == () and answer.details == ()
+from stdc_lab.nn import build_classifier, build_model, strip_heads
+from stdc_lab.nn.blocks import StdcModule
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("stdc1", 8_275_104), ("stdc2", 12_305_568)])
@@ -63,17 +35,114 @@ def test_every_parameter_of_the_training_form_gets_a_gradient() -> None:
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 
-def test_a_checkpoint_of_another_network_is_refused_and_changes_nothing() -> None:
-    network = build_model(presets["stdc2"], 19)
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    with pytest.raises(
-        StdcLabError, match=r"does not fit this architecture: cp\.backbone\.features\.\d+.*and \d+ more"
-    ):
-        load_released(network, released_state("stdc1_seg"))
-    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
-
-
 @pytest.mark.parametrize("classes", [0, 1, -3, 2.5, True])
 def test_too_few_classes(classes: object) -> None:
-    with pytest.raises(StdcLabError, match=r"num_classes: got .*; allowed: a whole number from 2"):
-        build_model(presets["stdc1"], classes)  # type: ignore[arg-type]
+    for build in (build_model, build_classifier):
+        with pytest.raises(StdcLabError, match=r"num_classes: got .*; allowed: a whole number from 2"):
+            build(presets["stdc1"], classes)  # type: ignore[operator]
+
+
+VARIANTS = {
+    "as released": {},
+    "strided": {"downsample": "strided"},
+    "add": {"fusion": "add"},
+    "add, strided": {"fusion": "add", "downsample": "strided"},
+    "two convolutions in the stem": {"stem_depths": (2, 2)},
+    "conv_last": {"conv_last": True},
+    "no attention": {"decoder": DecoderSpec(16, 32, 16, attention=False)},
+    "no global context": {"decoder": DecoderSpec(16, 32, 16, global_context=False)},
+    "neither": {"decoder": DecoderSpec(16, 32, 16, attention=False, global_context=False)},
+    "spatial path": {"decoder": DecoderSpec(16, 32, 16, spatial_path=True)},
+    "bilinear": {"decoder": DecoderSpec(16, 32, 16, interpolation="bilinear")},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+def test_every_variant_trains_in_all_its_parameters(variant: dict) -> None:
+    small = {"base_width": 8, "depths": (1, 2, 1), "decoder": DecoderSpec(16, 32, 16)}
+    torch.manual_seed(0)
+    network = build_model(ArchSpec(**{**small, **variant}), 3, TrainingHeads(detail_strides=(2,)))
+    images = torch.randn(2, 3, 65, 97)
+    answer = network(images)
+    assert answer.logits.shape == (2, 3, 65, 97)
+    sum(t.square().mean() for t in (answer.logits, *answer.auxiliary, *answer.details)).backward()
+    still = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert still == []
+
+
+def test_interpolation_is_what_it_says() -> None:
+    spec = ArchSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 32, 16))
+    nearest = build_model(spec, 3).eval()
+    bilinear = build_model(spec.replace(decoder={"interpolation": "bilinear"}), 3).eval()
+    bilinear.load_state_dict(nearest.state_dict())
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert not torch.allclose(nearest(images).logits, bilinear(images).logits)
+        ramp, large = torch.tensor([[[[0.0, 1.0]]]]), torch.zeros(1, 1, 1, 5)
+        assert nearest.decoder._up(ramp, large).flatten().tolist() == [0, 0, 0, 1, 1]
+        assert bilinear.decoder._up(ramp, large).flatten().tolist() == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_a_strided_module_is_the_one_that_the_paper_draws() -> None:
+    module = StdcModule(6, (4, 2, 2), (1, 3, 3), stride=2, downsample="strided").eval()
+    x = torch.randn(1, 6, 9, 12)
+    one, two, three = module.blocks
+    with torch.inference_mode():
+        by_hand = torch.cat([functional.avg_pool2d(one(x), 3, 2, 1), two(one(x)), three(two(one(x)))], dim=1)
+        assert torch.equal(module(x), by_hand)
+    assert two.conv.stride == (2, 2)
+    assert by_hand.shape == (1, 8, 5, 6)
+    assert [p.shape for name, p in module.named_parameters() if name.endswith("conv.weight")] == [
+        (4, 6, 1, 1),
+        (2, 4, 3, 3),
+        (2, 2, 3, 3),
+    ]
+
+
+def test_a_strided_residual_has_no_depthwise_convolution() -> None:
+    module = StdcModule(6, (4, 2, 2), (1, 3, 3), stride=2, fusion="add", downsample="strided").eval()
+    plain = StdcModule(6, (4, 2, 2), (1, 3, 3), stride=2, downsample="strided").eval()
+    plain.load_state_dict({k: v for k, v in module.state_dict().items() if not k.startswith("residual")})
+    x = torch.randn(1, 6, 9, 12)
+    with torch.inference_mode():
+        residual = module.residual.wider(functional.avg_pool2d(x, 3, 2, 1))
+        assert torch.allclose(module(x), plain(x) + residual)
+    assert all(m.groups == 1 for m in module.modules() if isinstance(m, torch.nn.Conv2d))
+
+
+def test_the_stages_of_a_residual_network_without_halving_add_the_input_itself() -> None:
+    module = StdcModule(8, (4, 2, 2), (1, 3, 3), stride=1, fusion="add").eval()
+    plain = StdcModule(8, (4, 2, 2), (1, 3, 3), stride=1).eval()
+    plain.load_state_dict(module.state_dict())
+    x = torch.randn(1, 8, 6, 5)
+    with torch.inference_mode():
+        assert torch.equal(module(x), plain(x) + x)
+
+
+def test_stripping_heads_leaves_the_training_form_as_it_was() -> None:
+    network = build_model(ArchSpec(base_width=8, depths=(1, 1, 1)), 3, TrainingHeads(detail_strides=(2, 16))).eval()
+    images = torch.randn(1, 3, 64, 64)
+    deployed = strip_heads(network)
+    with torch.inference_mode():
+        before, after = network(images), deployed(images)
+    assert torch.equal(before.logits, after.logits)
+    assert (len(before.auxiliary), len(before.details)) == (2, 2)
+    assert (after.auxiliary, after.details, deployed.heads) == ((), (), None)
+    assert not any("heads" in name for name in deployed.state_dict())
+    with torch.no_grad():
+        deployed.head.classes.weight.zero_()
+    assert network.head.classes.weight.any()
+
+
+def test_initial_weights_are_drawn_as_the_released_code_draws_them() -> None:
+    torch.manual_seed(0)
+    network = build_model(presets["stdc1"], 19)
+    conv = network.backbone.stages["5"][1].blocks[1].conv.weight
+    assert conv.std().item() == pytest.approx((2 / (conv.shape[0] * 9)) ** 0.5, rel=0.02)
+    head = network.head.conv.conv.weight
+    assert head.std().item() == pytest.approx((1 / (head.shape[1] * 9)) ** 0.5, rel=0.02)
+    classifier = build_classifier(presets["stdc1"])
+    assert classifier.hidden.weight.std().item() == pytest.approx(0.001, rel=0.02)
+    assert classifier.classes.weight.std().item() == pytest.approx(0.001, rel=0.02)
+    norms = [m for m in classifier.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert all(torch.all(m.weight == 1) and torch.all(m.bias == 0) for m in norms)
