@@ -34,7 +34,10 @@ def main(
         warmup_iterations=min(50, iterations // 10),
         evaluations=1,
     )
-    print(f"scenes {size}, {train_images} of them, {iterations} iterations, batch {batch_size}, rate {learning_rate}", flush=True)
+    print(
+        f"scenes {size}, {train_images} of them, {iterations} iterations, batch {batch_size}, rate {learning_rate}",
+        flush=True,
+    )
     found: dict[int, np.ndarray] = {}
     for width in (16, 64):
         results = []

@@ -7,7 +7,9 @@ import json
 from typing import Literal
 
 from stdc_lab.arch import ArchSpec
-from stdc_lab.config.training import DataConfig, TrainConfig
+from stdc_lab.arch.theory import Part
+from stdc_lab.config.data import DataConfig
+from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Arch, Extent, Size, Value
 
 
@@ -44,13 +46,24 @@ class LatencyResult(Value):
 
 
 class StageCost(Value):
-    """A part of the network: one of the five stages, or the decoder."""
+    """A part of the network: one of the five stages, the decoder, the head."""
 
     name: str
     output_channels: int
     output_size: Extent
     num_params: int
     macs: int
+
+    @classmethod
+    def of(cls, part: Part) -> StageCost:
+        """What theory says of a part of a network."""
+        return cls(
+            name=part.name,
+            output_channels=part.output_channels,
+            output_size=part.output_size,
+            num_params=part.cost.num_params,
+            macs=part.cost.macs,
+        )
 
 
 class MacCounters(Value):
@@ -71,7 +84,7 @@ class ProfileResult(Value):
     size: Size
     num_params: int
     macs: int
-    """Multiply-accumulates of convolutions and linear layers at `size`, batch 1: torch's count halved."""
+    """Multiply-accumulates of convolutions and linear layers at `size`, batch 1, by theory."""
     counters: MacCounters
     not_counted: dict[str, dict[str, int]]
     """Operations that a counter met and did not count: counter → operation → how often."""

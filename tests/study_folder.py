@@ -16,7 +16,7 @@ from optuna.trial import FixedTrial, TrialState, create_trial
 from PIL import Image
 from ruamel.yaml import YAML
 
-from stdc_lab.arch import ArchSpec, presets
+from stdc_lab.arch import ArchSpec, analyse, presets
 from stdc_lab.config.space import SearchSpace
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.records import (
@@ -154,7 +154,7 @@ def make_record(
 ) -> TrialRecord:
     """A record with the given outcome and everything else made up to be plausible."""
     train = train or config.train
-    stages = made_up_stages(spec, config.latency.size)
+    stages = _stages_of(spec, config)
     machine = Environment(
         device="cpu", processor="Example CPU", threads=2, python="3.11.7", torch="2.9.0", fingerprint="f00d"
     )
@@ -216,31 +216,8 @@ def latency_result(median_ms: float, shape: tuple[int, int, int, int] = (1, 3, 1
     )
 
 
-def made_up_stages(spec: ArchSpec, size: tuple[int, int]) -> tuple[StageCost, ...]:
-    """Costs of about the size that such a network has."""
-    stages = []
-    before, side = 3, 1
-    depths = (1, 1, *spec.depths)
-    for index, (width, depth) in enumerate(zip(spec.widths, depths, strict=True), start=1):
-        side *= 2
-        shape = (-(-size[0] // side), -(-size[1] // side))
-        num_params = int(9 * width * (before if index < 3 else before * 0.4) + (depth - 1) * 2.6 * width * width)
-        stages.append(
-            StageCost(
-                name=f"stage {index}",
-                output_channels=width,
-                output_size=shape,
-                num_params=num_params,
-                macs=num_params * shape[0] * shape[1],
-            )
-        )
-        before = width
-    shape = (-(-size[0] // 8), -(-size[1] // 8))
-    for name, channels, num_params in (("decoder", 256, 900_000), ("head", len(CLASSES), 592_000)):
-        macs = num_params * shape[0] * shape[1] // (6 if name == "decoder" else 1)
-        cost = StageCost(name=name, output_channels=channels, output_size=shape, num_params=num_params, macs=macs)
-        stages.append(cost)
-    return tuple(stages)
+def _stages_of(spec: ArchSpec, config: StudyConfig) -> tuple[StageCost, ...]:
+    return tuple(map(StageCost.of, analyse(spec, config.latency.size, len(CLASSES)).parts))
 
 
 def made_up_curve(iterations: int, miou: float, salt: int) -> tuple[CurvePoint, ...]:
@@ -298,7 +275,7 @@ def realistic_study(folder: Path, finished: int = 20, **changes: Any) -> StudyCo
         for index in range(finished):
             params = some_params(index)
             chosen = config.space.choose(FixedTrial(dict(params), number=0))
-            stages = made_up_stages(config.space.spec_of(chosen), config.latency.size)
+            stages = _stages_of(config.space.spec_of(chosen), config)
             giga = sum(stage.macs for stage in stages) / 1e9
             latency = 6 + 9.5 * giga + rng.uniform(-1.5, 1.5)
             miou = 0.63 - 0.26 * np.exp(-giga / 1.1) + rng.gauss(0, 0.012)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from stdc_lab.cli import profile, report, search
+from stdc_lab.cli import arch, profile, report, search, weights
 from stdc_lab.errors import StdcLabError
 
 EXIT_USER = 2
@@ -26,9 +26,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(arch.app, name="arch")
 app.command("profile")(profile.profile_command)
 app.command("search")(search.search_command)
 app.command("report")(report.report_command)
+app.command("import")(weights.import_command)
+app.command("export")(weights.export_command)
 
 
 def _version(wanted: bool) -> None:
@@ -64,6 +67,11 @@ def main() -> None:
         app()
     except StdcLabError as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_USER)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(f"error: {error.filename}: {error.strerror}", err=True)
         sys.exit(EXIT_USER)
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:  # typer has turned the interrupt into this already

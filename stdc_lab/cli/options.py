@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stdc_lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stdc_lab.arch import ArchSpec
 
 MIN_SIDE = 32
 MAX_SIDE = 8192
@@ -13,15 +18,25 @@ MAX_SIDE = 8192
 
 def read_size(text: str) -> tuple[int, int]:
     """`512x1024` (height x width) as a pair. Raises `ConfigError`."""
-    from stdc_lab.config.values import parse_size
-
-    try:
-        size: tuple[int, int] = parse_size(text)
-    except ValueError as error:
-        raise ConfigError(f"--size: got {text!r}; allowed: {error}") from error
+    match = re.fullmatch(r"\s*(\d+)\s*[x×]\s*(\d+)\s*", text)
+    if match is None:
+        raise ConfigError(f"--size: got {text!r}; allowed: a size is HEIGHTxWIDTH in pixels, such as 512x1024")
+    size = int(match[1]), int(match[2])
     if not all(MIN_SIDE <= side <= MAX_SIDE for side in size):
         raise ConfigError(f"--size: got {text!r}; allowed: sides from {MIN_SIDE} to {MAX_SIDE} pixels")
     return size
+
+
+def read_architecture(name: str) -> ArchSpec:
+    """A preset by name, or the architecture of a YAML or JSON file. Raises `SpecError` or `ConfigError`."""
+    from stdc_lab.arch import preset
+
+    if not name.endswith((".yaml", ".yml", ".json")):
+        return preset(name)
+
+    from stdc_lab.config.reading import read_arch
+
+    return read_arch(Path(name))
 
 
 def write_json(text: str, path: Path) -> None:

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stdc_lab.cli.options import read_size, write_json
+from stdc_lab.cli.options import read_architecture, read_size, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from stdc_lab.arch import ArchSpec
     from stdc_lab.records import ProfileResult
 
 
 def profile_command(
-    arch: Annotated[list[str], typer.Argument(help="Architectures: presets (stdc1, stdc2) or YAML files.")],
+    arch: Annotated[list[str], typer.Argument(help="Architectures: presets (stdc-lab arch list) or YAML files.")],
     size: Annotated[str, typer.Option(help="Input, HEIGHTxWIDTH.")] = "512x1024",
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 19,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -37,7 +36,7 @@ def profile_command(
     from stdc_lab.config.latency import LatencyConfig
 
     config = LatencyConfig(size=read_size(size), threads=threads, measure_s=seconds)
-    specs = [_read_arch(name) for name in arch]
+    specs = [read_architecture(name) for name in arch]
 
     from stdc_lab.machine import choose_device
     from stdc_lab.profiling import profile
@@ -52,13 +51,6 @@ def profile_command(
         _print(console, name, result)
     if json is not None:
         write_json("[" + ",\n".join(result.model_dump_json(indent=1) for result in results) + "]", json)
-
-
-def _read_arch(name: str) -> ArchSpec:
-    from stdc_lab.arch import preset
-    from stdc_lab.config.reading import read_arch
-
-    return read_arch(Path(name)) if name.endswith((".yaml", ".yml", ".json")) else preset(name)
 
 
 def _print(console: Console, name: str, result: ProfileResult) -> None:
@@ -113,6 +105,7 @@ def _counter_table(result: ProfileResult) -> Table:
     table.add_column("MACs", justify="right")
     table.add_column("counts")
     notes = {
+        "theory": "convolutions and linear layers, in closed form",
         "torch": "convolutions and linear layers (its FLOPs halved)",
         "fvcore": "and batch norm, global pooling, bilinear upsampling",
         "thop": "and modules of batch norm and pooling by its own rules",

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from stdc_lab.arch import ArchSpec, preset
+from stdc_lab.arch import ArchSpec, DecoderSpec, preset
 from stdc_lab.arch.channels import widths_of_base
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Name, Value
 from stdc_lab.errors import ConfigError, SpecError
 
 Scalar = bool | int | float | str
-ARCH_KEYS = ("base_width", "num_blocks", "channel_ratio", "kernels", "depths")
+ARCH_KEYS = (
+    "base_width",
+    "num_blocks",
+    "channel_ratio",
+    "channel_multiple",
+    "kernels",
+    "stem_depths",
+    "depths",
+    "fusion",
+    "downsample",
+    "conv_last",
+)
 STAGE_KEYS = {"depths.stage3": 0, "depths.stage4": 1, "depths.stage5": 2}
-DECODER_KEYS = ("decoder.context_width", "decoder.fusion_width", "decoder.head_width")
+DECODER_KEYS = tuple(f"decoder.{field.name}" for field in dataclasses.fields(DecoderSpec))
 TRAIN_PREFIXES = ("heads.", "loss.", "augmentation.", "train.")
 
 
@@ -116,8 +128,8 @@ Varied = Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]
 class SearchSpace(Value):
     """What varies around a base architecture and a base training.
 
-    Keys of `vary`: `base_width`, `num_blocks`, `channel_ratio`, `kernels`, `depths` or `depths.stage3` …
-    `depths.stage5`, `decoder.*_width`; and of the training `heads.*`, `loss.*`, `augmentation.*`, `train.*`.
+    Keys of `vary`: the fields of `ArchSpec` but `widths`, `depths.stage3` … `depths.stage5` in place of `depths`,
+    and `decoder.*`; and of the training `heads.*`, `loss.*`, `augmentation.*`, `train.*`.
     A kernel schedule shorter than a module is continued with its last kernel, a longer one is cut.
     """
 
@@ -176,7 +188,7 @@ class SearchSpace(Value):
         changes["depths"] = depths
         decoder = {key.split(".")[1]: chosen[key] for key in DECODER_KEYS if key in chosen}
         if decoder:
-            changes["decoder"] = {**base.to_dict()["decoder"], **decoder}
+            changes["decoder"] = decoder
         spec = base.replace(**changes)
         if "kernels" in chosen:
             spec = spec.replace(kernels=_continued(chosen["kernels"], spec.num_blocks))

@@ -7,9 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stdc_lab.arch import preset
+from stdc_lab.config.data import DataConfig
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.space import SearchSpace
-from stdc_lab.config.training import DataConfig, TrainConfig
+from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Name, Value
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from stdc_lab.config.training import DataConfig
+from stdc_lab.config.data import DataConfig
 from stdc_lab.data.cache import Frame
 from stdc_lab.data.classes import CLASS_NAMES, IGNORE_LABEL, Pixels
 from stdc_lab.errors import DataError

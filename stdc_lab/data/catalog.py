@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stdc_lab.config.training import DataConfig
+from stdc_lab.config.data import DataConfig
 from stdc_lab.data.cache import Arrays, Frame, Part, cached_parts
 from stdc_lab.data.camvid import camvid_content, camvid_frames, camvid_pairs
 from stdc_lab.data.classes import CLASS_COLOURS, CLASS_NAMES, Pixels

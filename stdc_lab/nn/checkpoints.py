@@ -140,8 +140,8 @@ def read_tensors(path: Path) -> Any:
         with torch.serialization.safe_globals(_PLAIN_NUMPY):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        code = re.search(r"GLOBAL ([\w.]+)|[Uu]nsupported (?:class|operand|global)[^\w]*([\w.]+)", str(error))
-        named = next((found for found in code.groups() if found), None) if code else None
+        code = re.search(r"GLOBAL ([\w.]+)|Unsupported class ([\w.]+)", str(error))
+        named = (code[1] or code[2]) if code else None
         if named is None:
             raise CheckpointError(f"{path}: no checkpoint that PyTorch can read: {_first_line(error)}") from error
         raise CheckpointError(

@@ -1,5 +1,6 @@
 """Multiply-accumulates by several counters, side by side: they agree on convolutions only.
 
+theory: convolutions and linear layers in closed form, from the spec alone (`arch.theory`).
 torch: `torch.utils.flop_counter`, two for each multiply-accumulate of convolutions and linear layers; halved here.
 fvcore: adds two for each batch-norm element, one for each globally pooled element and four for each
     bilinearly interpolated one; sees nothing in element-wise sums and products.
@@ -16,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from stdc_lab.arch import total_cost
 from stdc_lab.nn import StdcSegmenter
-from stdc_lab.records import MacCounters, StageCost
+from stdc_lab.records import MacCounters
 
 FLOPS_PER_MAC = 2
 
@@ -50,42 +52,11 @@ def count_macs(network: StdcSegmenter, size: tuple[int, int]) -> Counted:
     """
     images = torch.zeros(1, 3, *size)
     graph = InferenceGraph(network).eval()
+    theory = total_cost(network.spec, size, network.num_classes).macs
     sketch, shape = copy.deepcopy(graph).to("meta"), images.to("meta")
     fvcore, unseen = _by_fvcore(graph, images)
-    counters = MacCounters(fvcore=fvcore, thop=_by_thop(sketch, shape), torch=_by_torch(sketch, shape))
+    counters = MacCounters(theory=theory, fvcore=fvcore, thop=_by_thop(sketch, shape), torch=_by_torch(sketch, shape))
     return Counted(counters, {"fvcore": unseen} if unseen else {})
-
-
-def count_stages(network: StdcSegmenter, size: tuple[int, int]) -> tuple[StageCost, ...]:
-    """Parameters and MACs (torch's count halved) of stages 1 to 5, the decoder and the head."""
-    network, images = copy.deepcopy(network).to("meta").eval(), torch.zeros(1, 3, *size, device="meta")
-    parts: dict[str, nn.Module] = {f"stage {name}": stage for name, stage in network.backbone.stages.items()}
-    parts |= {"decoder": network.decoder, "head": network.head}
-    shapes: dict[str, torch.Size] = {}
-
-    def note(name: str) -> None:
-        def hook(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
-            shapes[name] = (output if isinstance(output, Tensor) else output[0]).shape
-
-        parts[name].register_forward_hook(hook)
-
-    for name in parts:
-        note(name)
-    names = {id(module): name for name, module in network.named_modules()}
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network(images)
-    by_module = counter.get_flop_counts()
-    root = type(network).__name__
-    return tuple(
-        StageCost(
-            name=name,
-            output_channels=shapes[name][1],
-            output_size=(shapes[name][2], shapes[name][3]),
-            num_params=sum(p.numel() for p in part.parameters()),
-            macs=sum(by_module[f"{root}.{names[id(part)]}"].values()) // FLOPS_PER_MAC,
-        )
-        for name, part in parts.items()
-    )
 
 
 def _by_torch(graph: nn.Module, images: Tensor) -> int:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import torch
 
-from stdc_lab.arch import ArchSpec
+from stdc_lab.arch import ArchSpec, analyse
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.machine import environment, usable_cores
 from stdc_lab.nn import build_model
-from stdc_lab.profiling.counters import count_macs, count_stages
+from stdc_lab.profiling.counters import count_macs
 from stdc_lab.profiling.latency import measure_latency
-from stdc_lab.records import ProfileResult
+from stdc_lab.records import ProfileResult, StageCost
 
 
 def profile(
@@ -32,17 +32,17 @@ def profile(
     device = device or torch.device("cpu")
     network = build_model(spec, num_classes)
     counted = count_macs(network, config.size)
-    assert counted.counters.torch is not None
+    theory = analyse(spec, config.size, num_classes)
     result = ProfileResult(
         arch=spec,
         arch_id=spec.arch_id,
         num_classes=num_classes,
         size=config.size,
-        num_params=sum(parameter.numel() for parameter in network.parameters()),
-        macs=counted.counters.torch,
+        num_params=theory.cost.num_params,
+        macs=theory.cost.macs,
         counters=counted.counters,
         not_counted=counted.not_counted,
-        stages=count_stages(network, config.size),
+        stages=tuple(map(StageCost.of, theory.parts)),
     )
     if not timed:
         return result

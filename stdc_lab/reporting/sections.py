@@ -213,6 +213,23 @@ def _headline(trial: pd.Series) -> tuple[tuple[str, str], ...]:
     return tuple(shown)
 
 
+def _departures(spec: ArchSpec) -> list[str]:
+    """What a network has other than every released one, beside widths, depths and kernels."""
+    plain, decoder = ArchSpec(), spec.decoder
+    names = {"stem_depths": "convolutions in stages 1 and 2", "fusion": "fusion", "downsample": "downsample"}
+    departs = [
+        f"{words} {', '.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, words in names.items()
+        if (value := getattr(spec, name)) != getattr(plain, name)
+    ]
+    departs += ["conv_last"] if spec.conv_last else []
+    departs += [] if decoder.attention else ["no attention"]
+    departs += [] if decoder.global_context else ["no global context"]
+    departs += ["spatial path"] if decoder.spatial_path else []
+    departs += [] if decoder.interpolation == "nearest" else [f"{decoder.interpolation} upsampling"]
+    return departs
+
+
 def _settings(spec: ArchSpec | None, record: TrialRecord | None, trial: pd.Series) -> tuple[tuple[str, str], ...]:
     rows: list[tuple[str, str]] = []
     if spec is not None:
@@ -232,6 +249,9 @@ def _settings(spec: ArchSpec | None, record: TrialRecord | None, trial: pd.Serie
                 f"head {spec.decoder.head_width}",
             ),
         ]
+        departs = _departures(spec)
+        if departs:
+            rows.append(("Departs from STDC's form", "; ".join(departs)))
     if record is not None:
         heads = record.train.heads
         rows.append(("Detail heads while training", ", ".join(f"1/{s}" for s in heads.detail_strides) or "none"))

@@ -26,6 +26,7 @@ from stdc_lab.search.folder import (
     keep_config,
     open_study,
     read_record,
+    storage_at_work,
 )
 from stdc_lab.search.objective import Candidate, run_trial
 from stdc_lab.training import Progress
@@ -92,7 +93,7 @@ def run_study(
     chosen_device = choose_device(device)
     check_same_study(config, folder)
     dataset = load_dataset(config.data, data_path, progress=watcher.data)
-    with driver_lock(folder):
+    with driver_lock(folder), storage_at_work(folder):
         study = open_study(config, folder)
         keep_config(config, folder)
         _requeue_abandoned(study)

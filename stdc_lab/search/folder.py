@@ -12,6 +12,7 @@ import filelock
 import optuna
 from pydantic import ValidationError
 from ruamel.yaml import YAML
+from sqlalchemy.exc import SQLAlchemyError
 
 from stdc_lab.analysis.storage import STORAGE_FILE, STUDY_FILE, read_storage
 from stdc_lab.config.reading import read_study
@@ -41,6 +42,20 @@ def driver_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def storage_at_work(folder: Path) -> Iterator[None]:
+    """Say plainly that a folder's storage cannot be written: full, read-only, or held by another program."""
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = error if isinstance(error, SQLAlchemyError) else error.__cause__
+        reason = str(getattr(cause, "orig", None) or error).strip().splitlines()[0]
+        raise StudyError(
+            f"{folder / STORAGE_FILE}: cannot be written ({reason}); what was finished before is kept: give the disk "
+            "room, or the file write permission, and call the search again"
+        ) from error
 
 
 def open_study(config: StudyConfig, folder: Path) -> optuna.Study:

@@ -1,7 +1,7 @@
 import optuna
 import pytest
 
-from stdc_lab.arch import ArchSpec, presets
+from stdc_lab.arch import ArchSpec, DecoderSpec, presets
 from stdc_lab.config.space import SearchSpace
 from stdc_lab.config.training import TrainConfig, TrainingHeads
 from stdc_lab.errors import ConfigError
@@ -14,6 +14,10 @@ VARY = {
     "channel_ratio": {"type": "float", "low": 0.25, "high": 2.0, "log": True},
     "heads.detail_strides": {"type": "choice", "values": [[], [8], [4, 8]]},
     "decoder.head_width": {"type": "choice", "values": [64, 256]},
+    "decoder.spatial_path": {"type": "choice", "values": [False, True]},
+    "fusion": {"type": "choice", "values": ["cat", "add"]},
+    "stem_depths": {"type": "choice", "values": [[1, 1], [1, 2]]},
+    "conv_last": {"type": "choice", "values": [True, False]},
     "train.learning_rate": {"type": "float", "low": 0.001, "high": 0.1},
 }
 
@@ -32,6 +36,10 @@ def test_a_point_becomes_an_architecture_and_a_training(space: SearchSpace) -> N
         "channel_ratio": 1.0,
         "heads.detail_strides": "4-8",
         "decoder.head_width": 64,
+        "decoder.spatial_path": True,
+        "fusion": "add",
+        "stem_depths": "1-2",
+        "conv_last": False,
         "train.learning_rate": 0.05,
     }
     chosen = space.choose(optuna.trial.FixedTrial(point))
@@ -41,7 +49,9 @@ def test_a_point_becomes_an_architecture_and_a_training(space: SearchSpace) -> N
         depths=(2, 5, 2),
         kernels=(1, 5, 3, 3),
         channel_ratio=1.0,
-        decoder=presets["stdc1"].replace(decoder={"head_width": 64}).decoder,
+        fusion="add",
+        stem_depths=(1, 2),
+        decoder=DecoderSpec(head_width=64, spatial_path=True),
     )
     assert train == TrainConfig(learning_rate=0.05, heads=TrainingHeads(detail_strides=(4, 8)))
 

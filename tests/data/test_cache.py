@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from stdc_lab.config.training import DataConfig
+from stdc_lab.config.data import DataConfig
 from stdc_lab.data import cache_folder, load_dataset, render_scene
 from stdc_lab.data.cache import Frame, Part, cached_parts
 from stdc_lab.errors import DataError

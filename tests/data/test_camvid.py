@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stdc_lab.config.training import DataConfig
+from stdc_lab.config.data import DataConfig
 from stdc_lab.data import IGNORE_LABEL, load_dataset
 from stdc_lab.data.camvid import resize_image, resize_labels
 from stdc_lab.errors import DataError

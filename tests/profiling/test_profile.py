@@ -34,6 +34,8 @@ def macs_by_hooks(network: nn.Module, size: tuple[int, int]) -> int:
 def test_macs_are_those_of_the_convolutions(size: tuple[int, int]) -> None:
     result = profile(SMALL, num_classes=5, latency=LatencyConfig(size=size), timed=False)
     assert result.macs == result.counters.torch == macs_by_hooks(build_model(SMALL, 5), size)
+    assert result.counters.theory == result.macs
+    assert result.num_params == sum(p.numel() for p in build_model(SMALL, 5).parameters())
 
 
 def test_the_parts_add_up_to_the_whole() -> None:

@@ -2,9 +2,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -339,3 +341,15 @@ def test_retiming_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"no study.yaml in it; give a folder that `stdc-lab search` wrote"):
         retime_study(tmp_path)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_storage_that_cannot_be_written_is_said_plainly(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load_study(study)
+
+    def read_only(path: Path, timeout: float) -> sqlite3.Connection:
+        return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=timeout)
+
+    monkeypatch.setattr("stdc_lab.search.folder.sqlite3", SimpleNamespace(connect=read_only))
+    with pytest.raises(StudyError, match=r"study\.db: cannot be written \(attempt to write a readonly database\)"):
+        run_study(study_config(references=["stdc1"]), study, trials=99)
+    assert load_study(study).equals(before)
