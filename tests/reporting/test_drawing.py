@@ -1,0 +1,332 @@
+"""What the drawing of an architecture shows is tested here; that it can be read was looked at."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from matplotlib.colors import to_hex
+
+from stdc_lab.arch import ArchSpec, DecoderSpec, analyse, presets
+from stdc_lab.errors import ConfigError
+from stdc_lab.reporting.drawing import (
+    LONGEST_NAME,
+    architecture_diagram,
+    architecture_figure,
+    draw_architecture,
+    title_lines,
+)
+from stdc_lab.reporting.drawing_data import network_diagram, percent, short_count
+from stdc_lab.reporting.drawing_modules import fraction_text, module_diagram
+
+EIGHT = ArchSpec(
+    num_blocks=8,
+    fusion="add",
+    downsample="strided",
+    stem_depths=(2, 2),
+    conv_last=True,
+    decoder=DecoderSpec(spatial_path=True, interpolation="bilinear"),
+)
+TWO = ArchSpec(num_blocks=2, channel_ratio=1.0, decoder=DecoderSpec(attention=False, global_context=False))
+HUGE = ArchSpec(widths=(8192,) * 5, depths=(64, 1, 64), fusion="add", num_blocks=8, channel_ratio=1, kernels=(31,) * 8)
+TINY = ArchSpec(widths=(1, 1, 5, 5, 5), depths=(1, 1, 1), num_blocks=5, decoder=DecoderSpec(4, 4, 4))
+STRIDED3 = ArchSpec(num_blocks=3, downsample="strided", conv_last=True)
+SPECS = {
+    "stdc1": presets["stdc1"],
+    "stdc2_add": presets["stdc2_add"],
+    "stdc1_spatial_path": presets["stdc1_spatial_path"],
+    "eight": EIGHT,
+    "two": TWO,
+    "huge": HUGE,
+    "tiny": TINY,
+    "strided3": STRIDED3,
+}
+
+
+def network(spec, size=(512, 1024)):
+    return network_diagram(analyse(spec, size))
+
+
+def module(spec, stride):
+    """Boxes by their name, and arrows between names."""
+    diagram = module_diagram(analyse(spec), stride)
+    start = len(f"stride {stride}: ")
+    nodes = {node.key[start:]: node for node in diagram.nodes}
+    return nodes, {(edge.tail[start:], edge.head[start:]) for edge in diagram.edges}, diagram.notes
+
+
+def arrows(diagram):
+    return {(edge.tail, edge.head) for edge in diagram.edges}
+
+
+@pytest.fixture(params=SPECS, scope="module")
+def whole(request):
+    size = (8192, 8192) if request.param == "huge" else (512, 1024)
+    return architecture_diagram(analyse(SPECS[request.param], size), request.param)
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_shares_and_parameters_add_up_to_the_network(spec):
+    cost = analyse(spec)
+    nodes = network_diagram(cost).nodes
+    assert sum(node.share for node in nodes if node.share is not None) == pytest.approx(1)
+    assert sum(node.num_params for node in nodes if node.num_params is not None) == cost.cost.num_params
+
+
+def test_stdc1_is_the_network_of_the_paper():
+    diagram = network(presets["stdc1"])
+    assert diagram.node("stage 3").title == "Stage 3, stride 2"
+    assert diagram.node("stage 3").lines == ("2 × STDC module", "256 ch · 64×128")
+    assert diagram.node("stage 3").cost_lines == ("13.1 % of MACs", "246 k parameters")
+    assert diagram.node("stage 1").lines == ("1 × ConvX 3×3", "32 ch · 256×512")
+    assert "ConvX 3×3 + attention" in diagram.node("refinement at 1/32").lines
+    assert diagram.node("upsampling to 1/16").lines == ("↑ nearest", "32×64")
+    assert diagram.node("logits").lines == ("19 ch · 512×1024",)
+    assert {
+        ("stage 3", "fusion"),
+        ("smoothing at 1/8", "fusion"),
+        ("stage 4", "refinement at 1/16"),
+        ("stage 5", "refinement at 1/32"),
+        ("stage 5", "global context"),
+        ("global context", "sum at 1/32"),
+        ("refinement at 1/32", "sum at 1/32"),
+        ("smoothing at 1/16", "sum at 1/16"),
+        ("refinement at 1/16", "sum at 1/16"),
+        ("fusion", "head"),
+    } <= arrows(diagram)
+    assert {"conv_last", "spatial path"} & {node.key for node in diagram.nodes} == set()
+
+
+def test_a_spatial_path_feeds_the_fusion_in_place_of_stage_3():
+    found = arrows(network(presets["stdc1_spatial_path"]))
+    assert {("image", "spatial path"), ("spatial path", "fusion"), ("stage 3", "stage 4")} <= found
+    assert ("stage 3", "fusion") not in found
+
+
+def test_conv_last_stands_between_stage_5_and_the_decoder():
+    found = arrows(network(presets["stdc1_conv_last"]))
+    assert {("stage 5", "conv_last"), ("conv_last", "refinement at 1/32"), ("conv_last", "global context")} <= found
+    assert ("stage 5", "refinement at 1/32") not in found
+
+
+def test_without_global_context_nothing_is_added_at_32():
+    diagram = network(TWO)
+    assert {"global context", "sum at 1/32"} & {node.key for node in diagram.nodes} == set()
+    assert ("refinement at 1/32", "upsampling to 1/16") in arrows(diagram)
+    assert "global" not in {band.label for band in diagram.bands}
+
+
+def test_the_decoders_choices_are_said():
+    assert "ConvX 3×3, no attention" in network(TWO).node("refinement at 1/16").lines
+    assert network(EIGHT).node("upsampling to 1/8").lines[0] == "↑ bilinear"
+    assert network(EIGHT).node("stage 2").lines[0] == "2 × ConvX 3×3"
+
+
+def test_odd_sizes_are_rounded_up_as_the_network_does():
+    assert network(presets["stdc1"], (101, 67)).node("stage 5").lines[1] == "1024 ch · 4×3"
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_module_shows_the_blocks_of_stage_3(spec, stride):
+    nodes, found, _ = module(spec, stride)
+    for number, width in enumerate(spec.block_widths[0], start=1):
+        assert f"{width} ch" in nodes[f"block {number}"].lines
+    assert f"block {spec.num_blocks + 1}" not in nodes
+    assert nodes["concatenation"].lines[0].endswith(f"= {spec.widths[2]} ch")
+    given = spec.widths[1] if stride == 2 else spec.widths[2]
+    assert nodes["input"].lines[0].endswith(f"= {given} ch")
+    fed = {tail for tail, head in found if head == "concatenation"}
+    assert {f"block {number}" for number in range(2, spec.num_blocks + 1)} < fed
+    assert len(fed) == spec.num_blocks
+
+
+def test_stride_1_concatenates_all_blocks_as_they_are():
+    nodes, found, _ = module(presets["stdc1"], 1)
+    assert {"pool", "downsample", "sum"} & set(nodes) == set()
+    assert {("block 1", "concatenation"), ("block 1", "block 2"), ("concatenation", "output")} <= found
+
+
+def test_stride_2_depthwise():
+    nodes, found, notes = module(presets["stdc1"], 2)
+    assert nodes["downsample"].lines == ("3×3", "depthwise", "stride 2", "128 ch")
+    assert {("block 1", "downsample"), ("downsample", "block 2")} <= found
+    assert {("block 1", "pool"), ("pool", "concatenation")} <= found
+    assert ("block 1", "concatenation") not in found
+    assert "stride 2" not in nodes["block 2"].lines
+    assert not any("without pooling" in note.text for note in notes)
+
+
+def test_stride_2_strided():
+    nodes, found, _ = module(presets["stdc1_strided"], 2)
+    assert "stride 2" in nodes["block 2"].lines
+    assert "downsample" not in nodes
+    assert {("block 1", "block 2"), ("block 1", "pool"), ("pool", "concatenation")} <= found
+
+
+def test_add_at_stride_1_adds_the_input_itself():
+    _, found, _ = module(presets["stdc1_add"], 1)
+    assert {("input", "identity"), ("identity", "sum"), ("concatenation", "sum"), ("sum", "output")} <= found
+
+
+def test_add_with_depthwise_takes_block_1_from_the_depthwise_convolution():
+    nodes, found, notes = module(presets["stdc1_add"], 2)
+    assert "pool" not in nodes
+    assert ("downsample", "concatenation") in found
+    assert {("input", "residual downsample"), ("residual downsample", "residual projection")} <= found
+    assert ("residual projection", "sum") in found
+    assert "depthwise" in nodes["residual downsample"].lines
+    assert any("as the depthwise convolution leaves it, without pooling" in note.text for note in notes)
+
+
+def test_add_with_strided_pools_block_1_and_the_input():
+    nodes, found, _ = module(EIGHT, 2)
+    assert {("block 1", "pool"), ("pool", "concatenation")} <= found
+    assert "avg pool" in nodes["residual downsample"].lines
+    assert nodes["residual projection"].lines == ("conv 1×1", "256 ch")
+
+
+def test_a_stage_of_one_module_has_none_at_stride_1():
+    _, _, notes = module(TINY, 1)
+    assert [note.text for note in notes] == ["Stride 1: no module of stage 3 here, which has one"]
+    _, _, notes = module(presets["stdc2"], 1)
+    assert notes[0].text == "Stride 1: modules 2 to 4 of stage 3"
+    assert notes[1].text.startswith("each ")
+
+
+def test_numbers_in_few_letters():
+    assert [short_count(n) for n in (928, 18_560, 999_600, 8_275_104, 1_208_000_000)] == [
+        "928",
+        "18.6 k",
+        "1 M",
+        "8.28 M",
+        "1.21 G",
+    ]
+    assert [percent(share) for share in (0, 0.0001, 0.131)] == ["0.0 %", "< 0.1 %", "13.1 %"]
+    assert [fraction_text(width, 256) for width in (128, 32, 85)] == ["N/2", "N/8", ""]
+
+
+def test_the_title_says_name_identity_size_and_cost():
+    cost = analyse(presets["stdc1"])
+    name, facts = title_lines(cost, "my net")
+    assert name == "my net"
+    for fact in (presets["stdc1"].arch_id, "input 512×1024", "19 classes", "8,275,104 parameters", "16.86 GMACs"):
+        assert fact in facts
+    assert title_lines(cost)[0] == "STDC segmentation network"
+
+
+def test_a_name_is_one_line_of_printable_letters():
+    cost = analyse(presets["stdc1"])
+    assert title_lines(cost, "a\n\tb\x00c\ud800")[0] == "a b c"
+    long = title_lines(cost, "W" * 500)[0]
+    assert len(long) == LONGEST_NAME
+    assert long.endswith("…")
+
+
+def test_boxes_lie_apart_and_inside(whole):
+    for node in whole.nodes:
+        assert 0.1 < node.left < node.right < whole.width - 0.1, node.key
+        assert 0.1 < node.top < node.bottom < whole.height - 0.1, node.key
+    for one, other in itertools.combinations(whole.nodes, 2):
+        apart = one.right < other.left or other.right < one.left or one.bottom < other.top or other.bottom < one.top
+        assert apart, (one.key, other.key)
+
+
+def test_arrows_touch_no_box_but_their_own(whole):
+    for edge in whole.edges:
+        for (x0, y0), (x1, y1) in itertools.pairwise(edge.points):
+            assert x0 == pytest.approx(x1) or y0 == pytest.approx(y1), edge
+            for node in whole.nodes:
+                if node.key not in (edge.tail, edge.head):
+                    beside = max(x0, x1) < node.left or min(x0, x1) > node.right
+                    assert beside or max(y0, y1) < node.top or min(y0, y1) > node.bottom, (edge, node.key)
+        tail, head = whole.node(edge.tail), whole.node(edge.head)
+        for node, (x, y) in ((tail, edge.points[0]), (head, edge.points[-1])):
+            assert max(abs(x - node.x) / node.width, abs(y - node.y) / node.height) == pytest.approx(0.5), edge
+        lengths = [abs(x1 - x0) + abs(y1 - y0) for (x0, y0), (x1, y1) in itertools.pairwise(edge.points)]
+        assert lengths[-1] > 0.1, edge
+
+
+def test_texts_lie_apart_and_cross_no_border_or_arrow(whole):
+    figure = architecture_figure(whole)
+    figure.draw_without_rendering()
+    to_inches = figure.axes[0].transData.inverted()
+    texts = {}
+    for text in figure.axes[0].texts:
+        assert text.get_fontsize() >= 7
+        (left, bottom), (right, top) = to_inches.transform(text.get_window_extent().get_points())
+        # What counts is where the letters are, without the room that a line of text keeps above and below.
+        middle, half = (top + bottom) / 2, 0.36 * text.get_fontsize() / 72
+        texts[text] = (left, middle - half, right, middle + half)
+    for (one, a), (other, b) in itertools.combinations(texts.items(), 2):
+        assert a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1], (one, other)
+    for text, (left, top, right, bottom) in texts.items():
+        assert 0.1 < left < right < whole.width - 0.1, text
+        for node in whole.nodes:
+            inside = node.left + 0.02 < left and right < node.right - 0.02 and node.top < top and bottom < node.bottom
+            outside = right < node.left or left > node.right or bottom < node.top or top > node.bottom
+            assert inside or outside, (text, node.key)
+        for edge in whole.edges:
+            for (x0, y0), (x1, y1) in itertools.pairwise(edge.points):
+                beside = max(x0, x1) < left or min(x0, x1) > right
+                assert beside or max(y0, y1) < top or min(y0, y1) > bottom, (text, edge)
+
+
+def test_kinds_differ_by_more_than_colour(whole):
+    """Backbone, decoder and spatial path: by the dashes of their borders."""
+    patches = [patch for patch in architecture_figure(whole).axes[0].patches if hasattr(patch, "get_boxstyle")]
+    looks = {to_hex(patch.get_edgecolor()): str(patch.get_linestyle()) for patch in patches}
+    coloured = [style for colour, style in looks.items() if colour in ("#0072b2", "#009e73", "#d55e00")]
+    assert len(set(coloured)) == len(coloured) >= 2
+
+
+def test_svg_keeps_its_text_and_escapes_a_name(tmp_path):
+    path = tmp_path / "net.SVG"
+    draw_architecture(presets["stdc1"], path, name="<b>$x_1$ & 街\x07</b>")
+    root = ElementTree.fromstring(path.read_bytes())
+    said = ["".join(element.itertext()).strip() for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert "<b>$x_1$ & 街 </b>" in said
+    assert {"Stage 5, stride 2", "Concatenation", "128 + 64 + 32 + 32 = 256 ch"} <= set(said)
+    assert not any("FLOP" in text for text in said)
+
+
+def test_png(tmp_path):
+    path = tmp_path / "net.png"
+    draw_architecture(TWO, path)
+    assert path.read_bytes().startswith(b"\x89PNG\r\n")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_two_drawings_are_equal_to_the_byte(tmp_path, suffix):
+    paths = [tmp_path / f"{number}.{suffix}" for number in range(2)]
+    for path in paths:
+        draw_architecture(presets["stdc1_add"], path, name="twice")
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@pytest.mark.parametrize("name", ["net.pdf", "net"])
+def test_another_suffix_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError, match=r"^--draw: got .*net.*; allowed: a file name ending in \.svg or \.png$"):
+        draw_architecture(presets["stdc1"], tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_is_the_users_to_mend(tmp_path):
+    with pytest.raises(ConfigError, match=r"^--draw: .*net\.svg: cannot be written: No such file or directory$"):
+        draw_architecture(TWO, tmp_path / "nowhere" / "net.svg")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(ConfigError, match=r"cannot be written: Is a directory"):
+        draw_architecture(TWO, tmp_path / "folder.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+def test_drawing_needs_neither_torch_nor_pyplot():
+    code = (
+        "import sys, stdc_lab.reporting.drawing; "
+        "sys.exit(' '.join({'torch', 'matplotlib.pyplot'} & set(sys.modules)) or 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
