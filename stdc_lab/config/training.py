@@ -24,13 +24,36 @@ class TrainingHeads(Value):
         return self
 
 
-class LossWeights(Value):
-    """Weights of the loss terms; the released recipe has 1 everywhere."""
+class LossConfig(Value):
+    """The loss terms, their forms and their weights; the released recipe has weight 1 everywhere."""
 
     main: Annotated[float, Field(gt=0)] = 1.0
     auxiliary: Annotated[float, Field(ge=0)] = 1.0
     detail_bce: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the details' binary cross-entropy; 0 leaves dice alone."""
     detail_dice: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the details' dice loss; 0 leaves binary cross-entropy alone."""
+    cross_entropy: Literal["mean", "ohem"] = "mean"
+    """Over all labelled pixels, or over the hard ones (online hard example mining), as the released recipe."""
+    ohem_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.7
+    """A pixel is hard if its own class gets a probability below this."""
+    ohem_min_kept: Annotated[float, Field(gt=0, le=1)] = 1 / 16
+    """At least this share of a batch's pixels counts, the hardest first."""
+    detail_target: Literal["released", "corrected"] = "released"
+    """`corrected`: edges on both sides, none at ignored pixels, none at the image's border."""
+    detail_target_strides: tuple[Literal[1, 2, 4], ...] = (1, 2, 4)
+    """Strides at which the target looks for edges."""
+    detail_fusion: Literal["fixed", "decaying"] = "fixed"
+    """Weights that fuse the strides: fixed, or trainable as released, which means that weight decay shrinks them."""
+    detail_weighting: Literal["none", "balanced"] = "none"
+    """`balanced`: each pixel's binary cross-entropy weighted by the share of the other class."""
+
+    @model_validator(mode="after")
+    def _strides_once(self) -> Self:
+        strides = self.detail_target_strides
+        if not strides or list(strides) != sorted(set(strides)):
+            raise ValueError("detail_target_strides are given in ascending order, each once, at least one")
+        return self
 
 
 class Augmentation(Value):
@@ -39,6 +62,10 @@ class Augmentation(Value):
     flip: bool = True
     scale: tuple[Annotated[float, Field(ge=0.1, le=4)], Annotated[float, Field(ge=0.1, le=4)]] = (0.75, 1.5)
     """Range of the random resize, before the crop; (1, 1) switches it off."""
+    scale_step: Annotated[float, Field(gt=0)] | None = None
+    """Scales are drawn from `scale` in steps of this size; evenly over the range if absent."""
+    cover: bool = False
+    """An image smaller than the crop is enlarged to cover it, as released, instead of being padded."""
     crop: Size | None = None
     """Height x width of the training crop; the data's size if absent."""
     colour: Annotated[float, Field(ge=0, lt=1)] = 0.3
@@ -71,11 +98,29 @@ class TrainConfig(Value):
     """Decay of the averaged weights that are evaluated, shorter at the start; 0 evaluates the last weights."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto`: bfloat16 where the device computes it natively, else float32."""
+    accumulation: Annotated[int, Field(ge=1, le=256)] = 1
+    """A batch passes the network in so many parts, one after the other, where it does not fit the memory as a whole."""
+    compile: bool = False
+    """Whether `torch.compile` makes the training step."""
+    norms: Literal["trained", "untrained_backbone", "frozen"] = "trained"
+    """`untrained_backbone`: its affine parameters keep their first values, as in the released code, where no optimiser
+    group holds them. `frozen`: all norms keep parameters and statistics."""
+    data_workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Threads that make batches ahead."""
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 4
     """How often the validation set is evaluated, evenly spread; the last one counts."""
     heads: TrainingHeads = TrainingHeads()
-    loss: LossWeights = LossWeights()
+    loss: LossConfig = LossConfig()
     augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.batch_size % self.accumulation or self.batch_size // self.accumulation < 2:
+            raise ValueError(
+                f"batch_size ({self.batch_size}) must be a multiple of accumulation ({self.accumulation}), with at "
+                "least two images in a part"
+            )
+        return self
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Self:

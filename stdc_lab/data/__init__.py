@@ -1,9 +1,10 @@
 """Files, or nothing at all, to batches. Free of torch."""
 
-from stdc_lab.data.augment import IMAGE_MEAN, IMAGE_STD, augment, batch_at, batches, crop_size
+from stdc_lab.data.augment import IMAGE_MEAN, IMAGE_STD, augment, batch_at, crop_size
 from stdc_lab.data.cache import CACHE_VARIABLE, cache_folder
 from stdc_lab.data.catalog import Dataset, Progress, Split, load_dataset
 from stdc_lab.data.classes import CLASS_COLOURS, CLASS_NAMES, IGNORE_LABEL, Pixels
+from stdc_lab.data.loading import Batches
 from stdc_lab.data.scenes import render_scene
 
 __all__ = [
@@ -13,13 +14,13 @@ __all__ = [
     "IGNORE_LABEL",
     "IMAGE_MEAN",
     "IMAGE_STD",
+    "Batches",
     "Dataset",
     "Pixels",
     "Progress",
     "Split",
     "augment",
     "batch_at",
-    "batches",
     "cache_folder",
     "crop_size",
     "load_dataset",

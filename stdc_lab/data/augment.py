@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 
@@ -33,9 +31,9 @@ def augment(
     """A random resize of `image` (H×W×3) and `labels` (H×W), cropped to `size` (h×w), flipped and recoloured.
 
     Where the resized image is smaller than the crop it lies at a random place in it; around it are the mean colour
-    and IGNORE_LABEL. Returns new arrays h×w×3 and h×w.
+    and IGNORE_LABEL; with `config.cover` it is enlarged to cover the crop instead. Returns new arrays h×w×3 and h×w.
     """
-    scale = rng.uniform(*config.scale)
+    scale = _scale(config, (image.shape[0], image.shape[1]), size, rng)
     # Cropped before resizing: the same result for a fraction of the pixels.
     (top, source_h, height, pad_top) = _window(image.shape[0], size[0], scale, rng)
     (left, source_w, width, pad_left) = _window(image.shape[1], size[1], scale, rng)
@@ -60,41 +58,45 @@ def augment(
 
 
 def batch_at(
-    split: Split, config: Augmentation, size: tuple[int, int], batch_size: int, seed: int, iteration: int
+    split: Split,
+    config: Augmentation,
+    size: tuple[int, int],
+    batch_size: int,
+    seed: int,
+    iteration: int,
+    slots: range | None = None,
 ) -> tuple[Pixels, Pixels]:
     """The batch of one iteration, counted from 0: images B×h×w×3 and labels B×h×w.
 
-    It depends on `seed` and `iteration` only, so a training goes on where it stopped without any state of this module.
-    Each epoch goes through all images once, in an order of its own; a batch may span epochs, so it may be larger than
-    the whole split.
+    `slots`: only these of the batch's images, where several processes share it. An image depends on `seed` and its
+    number in the training only, so a training goes on where it stopped without any state of this module, and
+    processes need not tell each other anything. Each epoch goes through all images once, in an order of its own; a
+    batch may span epochs, so it may be larger than the whole split.
     """
     first = iteration * batch_size
     orders = {
         epoch: np.random.default_rng([seed, _ORDER_STREAM, epoch]).permutation(len(split))
         for epoch in range(first // len(split), (first + batch_size - 1) // len(split) + 1)
     }
-    rng = np.random.default_rng([seed, _CHANGE_STREAM, iteration])
-    images = np.empty((batch_size, *size, 3), np.uint8)
-    labels = np.empty((batch_size, *size), np.uint8)
-    for slot in range(batch_size):
+    slots = range(batch_size) if slots is None else slots
+    images = np.empty((len(slots), *size, 3), np.uint8)
+    labels = np.empty((len(slots), *size), np.uint8)
+    for row, slot in enumerate(slots):
         epoch, place = divmod(first + slot, len(split))
         index = orders[epoch][place]
-        images[slot], labels[slot] = augment(split.images[index], split.labels[index], config, size, rng)
+        rng = np.random.default_rng([seed, _CHANGE_STREAM, first + slot])
+        images[row], labels[row] = augment(split.images[index], split.labels[index], config, size, rng)
     return images, labels
 
 
-def batches(
-    split: Split,
-    config: Augmentation,
-    size: tuple[int, int],
-    batch_size: int,
-    iterations: int,
-    seed: int,
-    first_iteration: int = 0,
-) -> Iterator[tuple[Pixels, Pixels]]:
-    """`batch_at` for each iteration from `first_iteration` up to `iterations`."""
-    for iteration in range(first_iteration, iterations):
-        yield batch_at(split, config, size, batch_size, seed, iteration)
+def _scale(config: Augmentation, size: tuple[int, int], crop: tuple[int, int], rng: np.random.Generator) -> float:
+    low, high = config.scale
+    scale = float(rng.uniform(low, high))
+    if config.scale_step is not None:
+        # Each step of the range is as likely as the others, both ends included.
+        steps = round((high - low) / config.scale_step)
+        scale = low + config.scale_step * min(steps, int((scale - low) / (high - low or 1) * (steps + 1)))
+    return max(scale, crop[0] / size[0], crop[1] / size[1]) if config.cover else scale
 
 
 def _window(length: int, wanted: int, scale: float, rng: np.random.Generator) -> tuple[int, int, int, int]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import numpy as np
 import pytest
 
 from stdc_lab.config.training import Augmentation
-from stdc_lab.data import IGNORE_LABEL, IMAGE_MEAN, Split, augment, batch_at, batches, crop_size
+from stdc_lab.data import IGNORE_LABEL, IMAGE_MEAN, Split, augment, batch_at, crop_size
 
 OFF = Augmentation(flip=False, scale=(1, 1), colour=0)
 PADDING = np.array([round(255 * mean) for mean in IMAGE_MEAN])
@@ -150,16 +148,39 @@ def test_a_batch_may_be_larger_than_the_split():
     assert np.bincount(labels[:, 0, 0], minlength=3).min() >= 2
 
 
-def test_a_batch_depends_on_seed_and_iteration_alone():
+def test_an_image_depends_on_its_number_in_the_training_alone():
     split = split_of(7)
     config = Augmentation()
-    whole = list(batches(split, config, (32, 40), 4, 6, seed=3))
-    assert len(whole) == 6
-    resumed = list(batches(split, config, (32, 40), 4, 6, seed=3, first_iteration=4))
-    for got, expected in zip(resumed, whole[4:], strict=True):
-        assert np.array_equal(got[0], expected[0]) and np.array_equal(got[1], expected[1])
-    alone = batch_at(split, config, (32, 40), 4, 3, 5)
-    assert np.array_equal(alone[0], whole[5][0]) and np.array_equal(alone[1], whole[5][1])
+    whole = batch_at(split, config, (32, 40), 8, 3, 5)
+    again = batch_at(split, config, (32, 40), 8, 3, 5)
+    assert np.array_equal(whole[0], again[0]) and np.array_equal(whole[1], again[1])
+    for slots in (range(4), range(4, 8), range(2, 3)):
+        part = batch_at(split, config, (32, 40), 8, 3, 5, slots)
+        assert np.array_equal(part[0], whole[0][slots]) and np.array_equal(part[1], whole[1][slots])
+    # The same images in smaller batches.
+    halves = [batch_at(split, config, (32, 40), 4, 3, i) for i in (10, 11)]
+    assert np.array_equal(np.concatenate([images for images, _ in halves]), whole[0])
+
+
+def test_scales_in_steps_take_each_step_and_nothing_else():
+    image, labels = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8)
+    config = Augmentation(flip=False, scale=(0.5, 1.5), scale_step=0.5, colour=0)
+    counts = {}
+    for seed in range(300):
+        _, cropped = augment(image, labels, config, (128, 128), np.random.default_rng(seed))
+        side = int((cropped != IGNORE_LABEL).sum()) ** 0.5
+        counts[side] = counts.get(side, 0) + 1
+    assert counts.keys() == {32, 64, 96}
+    assert min(counts.values()) > 70
+
+
+def test_a_small_image_is_enlarged_to_cover_the_crop():
+    image, labels = blocks(60, 80)
+    config = Augmentation(flip=False, scale=(0.125, 0.125), colour=0, cover=True)
+    _, cropped = augment(image, labels, config, (30, 60), np.random.default_rng(0))
+    assert not (cropped == IGNORE_LABEL).any()
+    # 80 columns became 60: the height of 60 became 45, of which 30 are cropped.
+    assert len(np.unique(cropped)) > 5
 
 
 def test_seeds_and_iterations_change_the_random_numbers():
@@ -168,14 +189,6 @@ def test_seeds_and_iterations_change_the_random_numbers():
     split = Split(image, image[..., 0] % 11, ("only",))
     seen = {batch_at(split, Augmentation(), (32, 40), 2, seed, i)[0].tobytes() for seed in (0, 1) for i in range(4)}
     assert len(seen) == 8
-
-
-def test_batches_are_writable_and_lazy():
-    stream = batches(split_of(4), Augmentation(), (32, 40), 2, 10_000_000, 0)
-    images, labels = next(islice(stream, 1))
-    images[:] = 0
-    labels[:] = 0
-    assert images.dtype == labels.dtype == np.uint8
 
 
 def test_a_split_cannot_contradict_itself():

@@ -1,0 +1,80 @@
+"""What a step changes: parameters by group, the weights of the detail targets, and the average that is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from stdc_lab.config.training import TrainConfig
+from stdc_lab.training.losses import FUSION_WEIGHTS
+
+
+def make_optimiser(network: nn.Module, config: TrainConfig, fusion_weights: nn.Parameter | None) -> torch.optim.SGD:
+    """SGD with momentum: decay on convolutions only, another rate for fusion and heads if asked for.
+
+    Parameters that `config.norms` excludes are in no group. `fusion_weights`, which no gradient reaches, are decayed
+    at the plain rate, as in the released code.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        norm = parameter.ndim == 1
+        if norm and (config.norms == "frozen" or (config.norms != "trained" and name.startswith("backbone."))):
+            continue
+        fast = "head" in name.split(".")[0] or name.startswith("decoder.fusion.")
+        groups.setdefault((not norm, fast), []).append(parameter)
+    if fusion_weights is not None:
+        groups.setdefault((True, False), []).append(fusion_weights)
+    return torch.optim.SGD(
+        [
+            {
+                "params": parameters,
+                "weight_decay": config.weight_decay if decayed else 0.0,
+                "lr": config.learning_rate * (config.decoder_rate_factor if fast else 1.0),
+            }
+            for (decayed, fast), parameters in groups.items()
+        ],
+        lr=config.learning_rate,
+        momentum=config.momentum,
+    )
+
+
+def make_fusion_weights(config: TrainConfig, device: torch.device) -> nn.Parameter | None:
+    """The detail targets' weights as a parameter whose gradient is always zero; None if they are fixed."""
+    if config.loss.detail_fusion == "fixed" or not config.heads.detail_strides:
+        return None
+    weights = nn.Parameter(
+        torch.tensor([FUSION_WEIGHTS[stride] for stride in config.loss.detail_target_strides], device=device)
+    )
+    weights.grad = torch.zeros_like(weights)
+    return weights
+
+
+def make_average(network: nn.Module, decay: float) -> AveragedModel | None:
+    """An exponential moving average of weights and batch-norm statistics; None without decay.
+
+    The decay grows with the number of updates, so that a short training is not an average of its first steps.
+    """
+    if decay == 0:
+        return None
+
+    def average(ema: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
+        count = int(updates)
+        weight = 1 - min(decay, (1 + count) / (10 + count))
+        if ema[0].is_floating_point():
+            torch._foreach_lerp_(list(ema), list(current), weight)
+        else:
+            torch._foreach_copy_(list(ema), list(current))
+
+    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+
+
+def set_training(network: nn.Module, config: TrainConfig) -> None:
+    """Training mode, except for norms that are frozen."""
+    network.train()
+    if config.norms == "frozen":
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
