@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from typing import Any, Literal
 
 from stdc_lab.arch import ArchSpec
 from stdc_lab.arch.theory import Part
@@ -119,6 +119,59 @@ class TrainResult(Value):
     """`float32` or `bfloat16`, as it ran."""
     environment: Environment
     evaluated_weights: Literal["ema", "last"]
+
+
+class TrainingOutcome(Value):
+    """A whole training: what its last weights reach, and what the best of its evaluations reached.
+
+    The best of many evaluations on one validation set is a choice made on that set: report both.
+    """
+
+    arch: Arch
+    last: TrainResult
+    best_miou: float | None
+    best_iteration: int | None
+    folder: str
+
+
+class EvaluationProtocol(Value):
+    """All that the figures of an evaluation depend on."""
+
+    checkpoint: str
+    """The file of weights, as it was named."""
+    arch_id: str
+    num_classes: int
+    data: DataConfig
+    """The validation part of this data set, at this size of images and labels, was evaluated."""
+    num_images: int
+    scales: tuple[float, ...]
+    """What images are resized by before the network; logits come back to the labels' size. Several: their mean."""
+    flip: bool
+    """Averaged with the mirrored images."""
+    precision: str
+    miou_is: str
+    boundary_f_is: str
+    environment: Environment
+    notes: tuple[str, ...] = ()
+    """What to keep in mind before comparing."""
+
+
+class EvaluationResult(Value):
+    """What a file of weights reaches on a validation set; null where there was nothing to measure."""
+
+    miou: float | None
+    class_iou: dict[str, float | None]
+    pixel_accuracy: float | None
+    boundary_f: float | None
+    class_boundary_f: dict[str, float | None]
+    class_boundary_precision: dict[str, float | None]
+    class_boundary_recall: dict[str, float | None]
+    seconds: float
+    recorded_miou: float | None
+    """What the file says of itself, measured under the protocol that `trained` gives."""
+    trained: dict[str, Any]
+    """How the weights came about, as their file says."""
+    protocol: EvaluationProtocol
 
 
 class TrialRecord(Value):

@@ -19,6 +19,7 @@ RANKS = {
     "nn": 6,
     "data": 6,
     "training": 7,
+    "deploy": 7,
     "profiling": 8,
     "search": 9,
     "cli": 10,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from stdc_lab.cli import arch, profile, report, search, weights
+from stdc_lab.cli import arch, data, evaluate, predict, profile, report, search, train, weights
 from stdc_lab.errors import StdcLabError
 
 EXIT_USER = 2
@@ -27,8 +27,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(arch.app, name="arch")
+app.add_typer(data.app, name="data")
 app.command("profile")(profile.profile_command)
 app.command("search")(search.search_command)
+app.command("train")(train.train_command)
+app.command("evaluate")(evaluate.evaluate_command)
+app.command("predict")(predict.predict_command)
 app.command("report")(report.report_command)
 app.command("import")(weights.import_command)
 app.command("export")(weights.export_command)

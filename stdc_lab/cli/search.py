@@ -56,14 +56,17 @@ def search_command(
     typer.echo(f"study:  {folder}\nnext:   stdc-lab report {folder}")
 
 
-def read_data_option(given: list[str], name: str) -> Path | None:
-    """The path that `--data NAME=PATH` gives for the study's data set; None if none is given."""
+def read_data_option(given: list[str], name: str, what: str = "the data set of this study") -> Path | None:
+    """The path that `--data NAME=PATH` gives for the data set `name`; None if none is given.
+
+    `what` says what else that name is. Raises `ConfigError`.
+    """
     path = None
     for item in given:
         key, separator, value = item.partition("=")
         if not separator or not value:
             raise ConfigError(f"--data: got {item!r}; allowed: NAME=PATH, such as {name}=path/to/{name}")
         if key != name:
-            raise ConfigError(f"--data: got {key!r}; allowed: {name}, the data set of this study")
+            raise ConfigError(f"--data: got {key!r}; allowed: {name}, {what}")
         path = Path(value)
     return path

@@ -8,17 +8,21 @@ from pydantic import Field, model_validator
 
 from stdc_lab.config.values import Size, Value
 
+_SCENES_ONLY = ("train_images", "val_images", "seed")
+_CAMVID_ONLY = ("split", "held_out")
+
 
 class DataConfig(Value):
     """Which data set, at which size, split how."""
 
-    name: Literal["scenes", "camvid"] = "scenes"
-    """`scenes`: synthetic street scenes made here. `camvid`: real ones, in a folder given by `--data camvid=PATH`."""
+    name: Literal["scenes", "camvid", "cityscapes", "folder"] = "scenes"
+    """`scenes`: synthetic street scenes made here. `camvid`, `cityscapes`: real ones. `folder`: your own images and
+    masks with a `classes.yaml`. All but `scenes` are in a folder given by `--data NAME=PATH`."""
     size: Size = (96, 128)
     """Height x width that images and labels are resized to, once."""
     split: Literal["usual", "drive"] = "usual"
     """camvid only. `usual`: train.txt and val.txt. `drive`: all frames of one drive held out for validation."""
-    held_out: Literal["0001TP", "0006R0", "0016E5"] = "0006R0"
+    held_out: Literal["0001TP", "0006R0", "0016E5", "Seq05VD"] = "0006R0"
     """camvid with `split: drive` only: the drive held out."""
     train_images: Annotated[int, Field(ge=1, le=100_000)] = 400
     """scenes only: how many training scenes are made."""
@@ -29,7 +33,7 @@ class DataConfig(Value):
 
     @model_validator(mode="after")
     def _nothing_ignored(self) -> Self:
-        idle = {"scenes": ("split", "held_out"), "camvid": ("train_images", "val_images", "seed")}[self.name]
+        idle = {"scenes": _CAMVID_ONLY, "camvid": _SCENES_ONLY}.get(self.name, _CAMVID_ONLY + _SCENES_ONLY)
         if self.split == "usual":
             idle += ("held_out",)
         for field in idle:

@@ -6,7 +6,7 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from ruamel.yaml.comments import CommentedBase
 from ruamel.yaml.error import YAMLError
 
 from stdc_lab.arch import ArchSpec
+from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.space import SearchSpace
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.values import parse_arch
@@ -63,6 +64,11 @@ def read_study(path: Path) -> StudyConfig:
     return read_value(path, StudyConfig, content)
 
 
+def read_recipe(path: Path) -> RecipeConfig:
+    """A whole training's YAML. Raises `ConfigError`."""
+    return read_value(path, RecipeConfig)
+
+
 def read_arch(path: Path) -> ArchSpec:
     """An architecture's file: its fields, or `base: stdc1` and what differs. Raises `ConfigError`."""
     content = read_yaml(path)
@@ -80,6 +86,15 @@ def read_space(name: str, study: Path) -> SearchSpace:
         there = ", ".join(spaces) or f"none was found in {' or '.join(str(folder) for folder in folders)}"
         raise ConfigError(f"{study}: space: got {name!r}{_hint(name, spaces)}; allowed: {there}")
     return read_value(spaces[name], SearchSpace)
+
+
+def differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(key, old, new) for every place in which two nested mappings differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys((*old, *new)):
+            yield from differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else str(key))
+    elif old != new:
+        yield prefix, old, new
 
 
 def _explain(path: Path, content: Any, model: type[BaseModel], problem: Any) -> str:

@@ -24,7 +24,7 @@ def parse_size(value: Any) -> Any:
         if match is None:
             raise ValueError("a size is HEIGHTxWIDTH in pixels, such as 180x240")
         return int(match[1]), int(match[2])
-    return value
+    return tuple(value) if isinstance(value, list) else value
 
 
 def show_size(size: tuple[int, int]) -> str:

@@ -10,9 +10,13 @@ from typing import Any
 
 from stdc_lab.config.data import DataConfig
 from stdc_lab.data.cache import Arrays, Frame, Part, cached_parts
-from stdc_lab.data.camvid import camvid_content, camvid_frames, camvid_pairs
+from stdc_lab.data.camvid import camvid_source
+from stdc_lab.data.cityscapes import cityscapes_source
 from stdc_lab.data.classes import CLASS_COLOURS, CLASS_NAMES, Pixels
+from stdc_lab.data.files import shown
+from stdc_lab.data.folder import folder_source
 from stdc_lab.data.scenes import GENERATOR_VERSION, render_scene
+from stdc_lab.data.source import Source, source_content, source_frames
 from stdc_lab.errors import DataError
 
 Progress = Callable[[str, int, int], None]
@@ -61,51 +65,86 @@ def load_dataset(
     """The data set that `config` names, built into the cache first if it is not there.
 
     `path` is the folder of a data set that is not made here. Raises DataError if it is missing, superfluous or wrong,
-    and if the cache cannot be written.
+    and if the cache cannot be written; ConfigError for a wrong `classes.yaml`.
     """
     report = progress or (lambda what, done, total: None)
-    content, parts = _scenes(config, path, report) if config.name == "scenes" else _camvid(config, path, report)
+    if config.name == "scenes":
+        content, parts = _scenes(config, path, report)
+        names, colours = CLASS_NAMES, CLASS_COLOURS
+    else:
+        source = find_source(config, path)
+        source.refuse()
+        content, parts = source_content(source, config.size), _parts(source, config, report)
+        names, colours = source.class_names, source.class_colours
     arrays = cached_parts(config.name, content, config.size, parts, cache)
-    return Dataset(config.name, _split(arrays["train"]), _split(arrays["val"]), CLASS_NAMES, CLASS_COLOURS)
+    return Dataset(config.name, _split(arrays["train"]), _split(arrays["val"]), names, colours)
+
+
+def find_source(config: DataConfig, path: Path | None) -> Source:
+    """The files of a data set that is not made here, with what is wrong with their lists and pairs.
+
+    Raises DataError, or ConfigError for a `classes.yaml`, if nothing can be made of the folder at all.
+    """
+    name = config.name
+    if path is None:
+        raise DataError(f"{name}: no folder was given; say where it is with --data {name}=PATH")
+    folder = path.expanduser()
+    if not folder.is_dir():
+        raise DataError(f"{name}: {shown(folder)} is no folder; say where it is with --data {name}=PATH")
+    if name == "cityscapes":
+        return cityscapes_source(folder)
+    return folder_source(folder) if name == "folder" else camvid_source(folder, config)
+
+
+def scene_frames(config: DataConfig, path: Path | None) -> dict[str, Part]:
+    """The synthetic scenes, training and validation, drawn when they are asked for. Raises DataError for a folder."""
+    if path is not None:
+        raise DataError(f"--data scenes={shown(path)}: scenes are made here and take no folder; leave --data out")
+
+    def frames(part: str, first: int, count: int) -> Iterator[Frame]:
+        for number in range(count):
+            image, labels = render_scene(config.seed, first + number, *config.size)
+            yield Frame(f"{part}_{number:06d}", image, labels)
+
+    counts = _scene_counts(config)
+    return {part: Part(count, partial(frames, part, first, count)) for part, (first, count) in counts.items()}
 
 
 def _split(arrays: Arrays) -> Split:
     return Split(arrays.images, arrays.labels, arrays.names)
 
 
+def _scene_counts(config: DataConfig) -> dict[str, tuple[int, int]]:
+    """Index of the first scene of each part, and how many follow."""
+    return {"train": (0, config.train_images), "val": (_FIRST_VAL_SCENE, config.val_images)}
+
+
 def _scenes(config: DataConfig, path: Path | None, report: Progress) -> tuple[dict[str, Any], dict[str, Part]]:
-    if path is not None:
-        raise DataError(f"--data scenes={path}: scenes are made here and take no folder; leave --data out")
-    counts = {"train": (0, config.train_images), "val": (_FIRST_VAL_SCENE, config.val_images)}
+    parts = scene_frames(config, path)
     content = {
         "dataset": "scenes",
         "generator": GENERATOR_VERSION,
         "size": list(config.size),
         "seed": config.seed,
-        "parts": {part: list(count) for part, count in counts.items()},
+        "parts": {part: list(count) for part, count in _scene_counts(config).items()},
     }
 
     def frames(part: str) -> Iterator[Frame]:
-        first, count = counts[part]
-        for number in range(count):
-            image, labels = render_scene(config.seed, first + number, *config.size)
-            yield Frame(f"{part}_{number:06d}", image, labels)
-            report(f"scenes {part}", number + 1, count)
+        for number, frame in enumerate(parts[part].frames(), 1):
+            yield frame
+            report(f"scenes {part}", number, parts[part].length)
 
-    return content, {part: Part(count, partial(frames, part)) for part, (_, count) in counts.items()}
+    return content, {part: Part(source.length, partial(frames, part)) for part, source in parts.items()}
 
 
-def _camvid(config: DataConfig, path: Path | None, report: Progress) -> tuple[dict[str, Any], dict[str, Part]]:
-    if path is None:
-        raise DataError("camvid: no folder was given; say where it is with --data camvid=PATH")
-    folder = path.expanduser()
-    if not folder.is_dir():
-        raise DataError(f"camvid: {folder} is no folder; say where it is with --data camvid=PATH")
-    pairs = camvid_pairs(folder, config)
-
+def _parts(source: Source, config: DataConfig, report: Progress) -> dict[str, Part]:
     def frames(part: str) -> Iterator[Frame]:
-        total = len(pairs[part])
-        return camvid_frames(folder, pairs[part], config.size, lambda number: report(f"camvid {part}", number, total))
+        pairs = source.parts[part]
+        done = partial(_tell, report, f"{source.name} {part}", len(pairs))
+        return source_frames(source, pairs, config.size, done)
 
-    parts = {part: Part(len(members), partial(frames, part)) for part, members in pairs.items()}
-    return camvid_content(folder, pairs, config), parts
+    return {part: Part(len(pairs), partial(frames, part)) for part, pairs in source.parts.items()}
+
+
+def _tell(report: Progress, what: str, total: int, done: int) -> None:
+    report(what, done, total)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from stdc_lab.arch import ArchSpec
+from stdc_lab.config.data import DataConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import CheckpointError, StdcLabError
 from stdc_lab.nn.backbone import StdcClassifier
@@ -46,6 +47,21 @@ class Checkpoint:
     version: str
     protocol: dict[str, Any]
 
+    @property
+    def data(self) -> DataConfig | None:
+        """The data it was trained on; None if the protocol says none, or none that this version knows."""
+        try:
+            return DataConfig.model_validate(self.protocol.get("data"))
+        except ValidationError:
+            return None
+
+    @property
+    def precision(self) -> str:
+        """What its training computed in, as `TrainConfig.precision` has it; `auto` if the protocol does not say."""
+        train = self.protocol.get("train")
+        named = train.get("precision") if isinstance(train, dict) else None
+        return named if named in ("float32", "bfloat16") else "auto"
+
 
 def save_checkpoint(path: Path, network: Network, protocol: Mapping[str, Any]) -> None:
     """Write weights with all that is needed to build the network again; the file appears whole or not at all.
@@ -65,7 +81,7 @@ def save_checkpoint(path: Path, network: Network, protocol: Mapping[str, Any]) -
         "protocol": dict(protocol),
         "state": {name: tensor.cpu() for name, tensor in network.state_dict().items()},
     }
-    _write(path, content)
+    write_tensors(path, content)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -88,6 +104,23 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (StdcLabError, ValidationError, RuntimeError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: does not fit what it says of itself: {_first_line(error)}") from error
     return Checkpoint(network.eval(), str(content.get("version")), dict(content.get("protocol") or {}))
+
+
+def load_backbone(network: StdcSegmenter, path: Path) -> None:
+    """Fill a segmenter's backbone from a file of ours: a classifier's, or another segmenter's.
+
+    Raises `CheckpointError` if the file's backbone is another one; the network is then unchanged.
+    """
+    source = load_checkpoint(path).network
+    theirs, ours = source.backbone.state_dict(), network.backbone.state_dict()
+    lacking = [name for name in ours if name not in theirs or theirs[name].shape != ours[name].shape]
+    surplus = [name for name in theirs if name not in ours and not name.startswith("conv_last.")]
+    if lacking or surplus:
+        raise CheckpointError(
+            f"{path}: its backbone (arch_id {source.spec.arch_id}) is not this network's (arch_id "
+            f"{network.spec.arch_id}): {', '.join((lacking + surplus)[:3])} …"
+        )
+    network.backbone.load_state_dict({name: theirs[name] for name in ours})
 
 
 def load_released(network: Network, source: Path | str | State) -> LoadReport:
@@ -123,7 +156,7 @@ def save_released(path: Path, network: Network) -> tuple[str, ...]:
     that the released code cannot build.
     """
     state, restored = released_state(network)
-    _write(path, {"state_dict": state} if isinstance(network, StdcClassifier) else state)
+    write_tensors(path, {"state_dict": state} if isinstance(network, StdcClassifier) else state)
     return restored
 
 
@@ -153,15 +186,8 @@ def read_tensors(path: Path) -> Any:
         ) from error
 
 
-def _build(content: Mapping[str, Any]) -> Network:
-    spec = ArchSpec.from_dict(content["arch"])
-    if content["network"] == "classifier":
-        return build_classifier(spec, content["num_classes"])
-    heads = None if content["heads"] is None else TrainingHeads.model_validate(content["heads"])
-    return build_model(spec, content["num_classes"], heads)
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
+def write_tensors(path: Path, content: Mapping[str, Any]) -> None:
+    """Write tensors and plain values; the file appears whole or not at all. Raises `CheckpointError`."""
     partial = path.with_name(path.name + ".partial")
     try:
         torch.save(dict(content), partial)
@@ -170,6 +196,14 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
         partial.unlink(missing_ok=True)
         reason = error.strerror if isinstance(error, OSError) else _first_line(error)
         raise CheckpointError(f"{path}: cannot be written: {reason}") from error
+
+
+def _build(content: Mapping[str, Any]) -> Network:
+    spec = ArchSpec.from_dict(content["arch"])
+    if content["network"] == "classifier":
+        return build_classifier(spec, content["num_classes"])
+    heads = None if content["heads"] is None else TrainingHeads.model_validate(content["heads"])
+    return build_model(spec, content["num_classes"], heads)
 
 
 def _first_line(error: Exception) -> str:

@@ -123,6 +123,10 @@ def _data(config: StudyConfig) -> str:
     data = config.data
     if data.name == "scenes":
         return f"synthetic street scenes ({data.train_images} to train, {data.val_images} to validate)"
+    if data.name == "cityscapes":
+        return "Cityscapes, the published training and validation split"
+    if data.name == "folder":
+        return "a data set of one's own (folder)"
     if data.split == "drive":
         return f"CamVid, validated on the held-out drive {data.held_out}"
     return "CamVid, the usual training and validation split"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import filelock
 import optuna
@@ -15,7 +14,7 @@ from ruamel.yaml import YAML
 from sqlalchemy.exc import SQLAlchemyError
 
 from stdc_lab.analysis.storage import STORAGE_FILE, STUDY_FILE, read_storage
-from stdc_lab.config.reading import read_study
+from stdc_lab.config.reading import differences, read_study
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
 from stdc_lab.records import TrialRecord
@@ -81,7 +80,7 @@ def check_same_study(config: StudyConfig, folder: Path) -> None:
         return
     changed = [
         f"{key}: was {old!r}, is {new!r}"
-        for key, old, new in _differences(read_study(path).model_dump(mode="json"), config.model_dump(mode="json"))
+        for key, old, new in differences(read_study(path).model_dump(mode="json"), config.model_dump(mode="json"))
         if key not in FREE_TO_CHANGE
     ]
     if changed:
@@ -114,12 +113,3 @@ def read_record(folder: Path, key: str) -> TrialRecord | None:
             f"{path}: not a trial's record ({type(error).__name__}); put back a copy, or remove {path.parent} to "
             "have it trained anew when it is proposed again"
         ) from error
-
-
-def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(key, old, new) for every place in which two nested mappings differ."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in dict.fromkeys((*old, *new)):
-            yield from _differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else str(key))
-    elif old != new:
-        yield prefix, old, new

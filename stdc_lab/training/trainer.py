@@ -189,21 +189,24 @@ class Trainer:
 
 
 class Curve:
-    """The points of a training's curve: the mean loss since the last one, and mIoU where it was evaluated."""
+    """The points of a training's curve: the mean loss since the last one, and mIoU where it was evaluated.
+
+    `pending`: losses since the last point.
+    """
 
     def __init__(self, iterations: int) -> None:
         self.points: list[CurvePoint] = []
         self._every = max(1, iterations // CURVE_POINTS)
         self._last = iterations
-        self._losses: list[float] = []
+        self.pending: list[float] = []
 
     def add(self, iteration: int, loss: float, rate: float, miou: float | None) -> None:
         """Hear of a step (counted from 1) and its evaluation, if there was one."""
-        self._losses.append(loss)
+        self.pending.append(loss)
         if iteration % self._every == 0 or miou is not None or iteration == self._last:
-            mean = float(np.mean(self._losses))
+            mean = float(np.mean(self.pending))
             self.points.append(CurvePoint(iteration=iteration, loss=mean, learning_rate=rate, miou=miou))
-            self._losses.clear()
+            self.pending.clear()
 
 
 def train(

@@ -49,7 +49,7 @@ def test_a_study_survives_being_written_as_it_was_run(tmp_path: Path) -> None:
         ),
         (
             f"name: x\n{SPACE}\ndata: {{name: cityscape}}",
-            r"data.name: got 'cityscape'; allowed: .*'scenes' or 'camvid'",
+            r"data.name: got 'cityscape'; allowed: .*'scenes', 'camvid', 'cityscapes' or 'folder'",
         ),
         (f"name: x\n{SPACE}\ndata: {{name: camvid, seed: 3}}", r"data: seed \(3\) says nothing of camvid"),
         (f"name: x\n{SPACE}\ndata: {{split: drive}}", r"data: split \(drive\) says nothing of scenes"),

@@ -133,7 +133,7 @@ def test_two_processes_build_an_entry_once(tmp_path):
 
 def test_a_killed_build_leaves_nothing_that_counts_as_complete(tmp_path):
     code = (
-        "import os; from pathlib import Path; from stdc_lab.config.training import DataConfig;"
+        "import os; from pathlib import Path; from stdc_lab.config.data import DataConfig;"
         "from stdc_lab.data import load_dataset;"
         "load_dataset(DataConfig(size=(32, 40), train_images=3, val_images=2), cache=Path(os.environ['HERE']),"
         "progress=lambda what, done, total: os._exit(9) if done == 2 else None)"

@@ -1,0 +1,37 @@
+"""`RecipeConfig`: a whole training of one network, as a file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from stdc_lab.arch import presets
+from stdc_lab.config.data import DataConfig
+from stdc_lab.config.training import TrainConfig
+from stdc_lab.config.values import Arch, Name, Value
+
+
+class RecipeConfig(Value):
+    """One network, its data and its training, from random weights or a pretrained backbone."""
+
+    name: Name
+    title: str = ""
+    arch: Arch = presets["stdc1"]
+    """A preset's name, or fields; `base: stdc1` and what differs."""
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    faithful: bool = False
+    """Quirks of the released code too: norms of the backbone that are never trained, and weights of the detail
+    targets that weight decay shrinks."""
+    checkpoint_every: Annotated[int, Field(ge=1)] = 500
+    """After how many iterations the training's state is written, beside the times when it is evaluated."""
+
+    @property
+    def training(self) -> TrainConfig:
+        """The training with the quirks that `faithful` asks for."""
+        if not self.faithful:
+            return self.train
+        loss = self.train.loss.model_copy(update={"detail_fusion": "decaying"})
+        return self.train.model_copy(update={"norms": "untrained_backbone", "loss": loss})

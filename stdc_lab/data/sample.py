@@ -1,0 +1,45 @@
+"""A few frames of a data set, without building its cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from stdc_lab.config.data import DataConfig
+from stdc_lab.data.cache import Frame
+from stdc_lab.data.catalog import find_source, scene_frames
+from stdc_lab.data.classes import CLASS_COLOURS, CLASS_NAMES, Pixels
+from stdc_lab.data.source import source_frames
+
+
+class Samples(NamedTuple):
+    """Frames and what their labels mean."""
+
+    frames: list[Frame]
+    class_names: tuple[str, ...]
+    class_colours: Pixels
+    """Classes×3, RGB."""
+
+
+def draw_samples(config: DataConfig, path: Path | None, count: int, seed: int) -> Samples:
+    """At most `count` training frames at the configured size, drawn by `seed`, each once, in their order.
+
+    Raises DataError, or ConfigError for a `classes.yaml`.
+    """
+    if config.name == "scenes":
+        chosen = _choose(config.train_images, count, seed)
+        few = config.model_copy(update={"train_images": chosen[-1] + 1})
+        frames = [frame for number, frame in enumerate(scene_frames(few, path)["train"].frames()) if number in chosen]
+        return Samples(frames, CLASS_NAMES, CLASS_COLOURS)
+    source = find_source(config, path)
+    source.refuse()
+    pairs = [source.parts["train"][number] for number in _choose(len(source.parts["train"]), count, seed)]
+    frames = list(source_frames(source, pairs, config.size, lambda done: None))
+    return Samples(frames, source.class_names, source.class_colours)
+
+
+def _choose(total: int, count: int, seed: int) -> list[int]:
+    rng = np.random.default_rng(seed)
+    return sorted(int(number) for number in rng.choice(total, min(count, total), replace=False))

@@ -1,0 +1,154 @@
+"""A data set as it lies in its folder: pairs of files, and what their labels mean."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from stdc_lab.data.cache import Frame
+from stdc_lab.data.classes import Pixels
+from stdc_lab.data.files import Problem, decode, resize_image, resize_labels, shown, size_and_time
+from stdc_lab.data.labels import LabelCode, read_labels
+from stdc_lab.errors import DataError
+
+_log = logging.getLogger(__name__)
+
+
+class Pair(NamedTuple):
+    """An image and its labels, as paths relative to the data's folder."""
+
+    name: str
+    image: str
+    labels: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images and labels are, which of them are for training, and everything found wrong on the way."""
+
+    name: str
+    folder: Path
+    layout: str
+    """In words: how the folder is laid out."""
+    class_names: tuple[str, ...]
+    class_colours: Pixels
+    """Classes×3, RGB."""
+    code: LabelCode
+    parts: Mapping[str, Sequence[Pair]]
+    """`train` and `val`."""
+    problems: tuple[Problem, ...] = ()
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """What determines the labels beside the files themselves, for the cache's key."""
+
+    def refuse(self) -> None:
+        """Raise DataError if anything is wrong with lists or pairs."""
+        if self.problems:
+            first, *others = self.problems
+            more = f"\n({len(others)} more; all of it: stdc-lab data check {self.name} --data {self.name}=PATH)"
+            raise DataError(f"{first}{more if others else ''}")
+
+
+class Examined(NamedTuple):
+    """A pair of files as it was found."""
+
+    image: Pixels | None
+    """H×W×3, RGB; None if it cannot be read."""
+    labels: Pixels | None
+    """H×W, class ids; None if they cannot be read."""
+    problems: list[Problem]
+
+
+def examine(source: Source, pair: Pair) -> Examined:
+    """Both files of a pair, decoded, and everything that is wrong with them."""
+    problems: list[Problem] = []
+    decoded = [
+        _decoded(source.folder / path, mode, problems)
+        for path, mode in ((pair.image, cv2.IMREAD_COLOR), (pair.labels, cv2.IMREAD_UNCHANGED))
+    ]
+    image = None if decoded[0] is None else np.ascontiguousarray(decoded[0][..., ::-1])
+    labels = None
+    if decoded[1] is not None:
+        where = shown(source.folder / pair.labels)
+        if image is not None and decoded[1].shape[:2] != image.shape[:2]:
+            got, wanted = decoded[1].shape, image.shape
+            allowed = f"the size of its image {shown(pair.image)}, {wanted[0]}x{wanted[1]}"
+            problems.append(Problem("size", where, f"got {got[0]}x{got[1]}; allowed: {allowed}"))
+        labels = _labels(where, decoded[1], source.code, problems)
+    return Examined(image, labels, problems)
+
+
+def source_content(source: Source, size: tuple[int, int]) -> dict[str, Any]:
+    """What determines the cached arrays: size and time of each file, and which part it is in. Raises DataError."""
+    return {
+        "dataset": source.name,
+        "size": list(size),
+        "parts": {
+            part: [[path, *size_and_time(source.folder, path)] for pair in pairs for path in (pair.image, pair.labels)]
+            for part, pairs in source.parts.items()
+        },
+        **source.recipe,
+    }
+
+
+def source_frames(
+    source: Source, pairs: Sequence[Pair], size: tuple[int, int], done: Callable[[int], None]
+) -> Iterator[Frame]:
+    """Each pair decoded and resized to `size` (H×W); `done` is told how many are. Raises DataError."""
+    strays = 0
+    for number, pair in enumerate(pairs, 1):
+        image, labels, problems = examine(source, pair)
+        for problem in problems:
+            if problem.kind != "stray":
+                raise DataError(str(problem))
+        assert image is not None and labels is not None  # or there would be a problem
+        strays += bool(problems)
+        yield Frame(pair.name, resize_image(image, size), resize_labels(labels, size))
+        done(number)
+    if strays:
+        _log.warning(
+            "%s: a few pixels are no class in %d of the label files; they are ignored. "
+            "To list them: stdc-lab data check %s --data …",
+            source.name,
+            strays,
+            source.name,
+        )
+
+
+def each_once(parts: Mapping[str, Sequence[Pair]], folder: Path, lists: str) -> list[Problem]:
+    """Images that are listed more than once: in two parts, or twice in one."""
+    seen: set[str] = set()
+    problems = []
+    for pair in (pair for pairs in parts.values() for pair in pairs):
+        if pair.image in seen:
+            what = f"got {shown(pair.image)} twice in {lists}; allowed: each image once"
+            problems.append(Problem("split", shown(folder), what))
+        seen.add(pair.image)
+    return problems
+
+
+def _decoded(path: Path, mode: int, problems: list[Problem]) -> Pixels | None:
+    try:
+        return decode(path, mode)
+    except DataError as error:
+        where = shown(path)
+        problems.append(Problem("file" if path.exists() else "pair", where, str(error).removeprefix(f"{where}: ")))
+        return None
+
+
+def _labels(where: str, raw: Pixels, code: LabelCode, problems: list[Problem]) -> Pixels | None:
+    try:
+        labels, strange, pixels = read_labels(raw, code)
+    except ValueError as error:
+        problems.append(Problem("labels", where, str(error)))
+        return None
+    if strange:
+        kind = "stray" if pixels <= code.tolerance * labels.size else "labels"
+        count = f"{pixels:,} of {labels.size:,} pixels"
+        problems.append(Problem(kind, where, f"got {strange}; allowed: {code.allowed} ({count})"))  # type: ignore[arg-type]
+    return labels
