@@ -32,8 +32,7 @@ def test_what_a_batch_raises_is_raised_when_it_is_due_and_no_thread_stays() -> N
 
     taken = []
     with pytest.raises(DataError, match=r"broken\.png"):
-        for batch in Batches(make, 0, 10, 2):
-            taken.append(batch)
+        taken.extend(Batches(make, 0, 10, 2))
     assert taken == [0, 1, 2, 3]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
 
