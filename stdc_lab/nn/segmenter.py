@@ -56,10 +56,11 @@ class StdcSegmenter(nn.Module):
         features = self.backbone(images)
         fused, context8, context16 = self.decoder(images, *features[2:])
         size = (images.shape[2], images.shape[3])
+        upsample = _upsample_for_loss if self.training else _upsample
         contexts = {"8": context8, "16": context16}
         return SegOutput(
-            logits=_upsample(self.head(fused), size),
-            auxiliary=tuple(_upsample(head(contexts[at]), size) for at, head in self.auxiliary_heads.items()),
+            logits=upsample(self.head(fused), size),
+            auxiliary=tuple(upsample(head(contexts[at]), size) for at, head in self.auxiliary_heads.items()),
             details=tuple(head(features[STAGE_OF_STRIDE[int(at)] - 1]) for at, head in self.detail_heads.items()),
         )
 
@@ -119,3 +120,8 @@ def _check_classes(num_classes: int) -> None:
 
 def _upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(logits, size=size, mode="bilinear", align_corners=True)
+
+
+def _upsample_for_loss(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """As `_upsample`, in what the losses want: float32, class by class in memory. Changing the small map is cheap."""
+    return _upsample(logits.float().contiguous(), size)

@@ -131,6 +131,11 @@ def training_loss(
 
 def _pixel_losses(logits: Tensor, labels: Tensor, ignore_label: int = IGNORE_LABEL) -> Tensor:
     """Cross-entropy of every pixel, as a vector; 0 where it is ignored."""
+    if logits.device.type == "cpu":
+        # Channel by channel in memory: a third of the time of pixels as rows.
+        return functional.cross_entropy(
+            logits.contiguous(), labels, ignore_index=ignore_label, reduction="none"
+        ).flatten()
     # Pixels as rows: the two-dimensional kernel of CUDA is not deterministic, this one is.
     rows = logits.permute(0, 2, 3, 1).flatten(0, 2)
     return functional.cross_entropy(rows, labels.flatten(), ignore_index=ignore_label, reduction="none")

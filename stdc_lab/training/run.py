@@ -117,6 +117,7 @@ class _Files:
         self.matrix = ConfusionMatrix(len(dataset.class_names))
         self.best: dict[str, Any] = {"miou": None, "iteration": None}
         self.spent_s = 0.0
+        self._started_at = time.monotonic()
         self._rows: list[dict[str, Any]] = []
         self._unwritten: list[dict[str, Any]] = []
         self._flushed_at = time.monotonic()
@@ -209,7 +210,7 @@ class _Files:
                 "pending": self.curve.pending,
                 "matrix": torch.from_numpy(self.matrix.counts),
                 "best": self.best,
-                "seconds": self.spent_s,
+                "seconds": self.spent_s + time.monotonic() - self._started_at,
             },
         )
         miou = self.matrix.miou() if self.matrix.counts.any() else None
