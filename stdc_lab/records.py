@@ -190,12 +190,20 @@ class TrialRecord(Value):
     result: TrainResult
 
 
+KEY_VERSION = 1
+
+
 def trial_key(arch: ArchSpec, train: TrainConfig, data: DataConfig, seed: int) -> str:
-    """Sixteen hexadecimal digits for a training: architecture, heads, training, data, sizes and seed."""
+    """Sixteen hexadecimal digits for a training: architecture, heads, training, data, sizes and seed.
+
+    What has its default value is left out, so that a setting which a later version adds leaves the keys of trainings
+    that are done as they are. A default that changes its value needs another `KEY_VERSION`.
+    """
     inputs = {
+        "version": KEY_VERSION,
         "arch_id": arch.arch_id,
-        "train": train.model_dump(mode="json"),
-        "data": data.model_dump(mode="json"),
+        "train": train.model_dump(mode="json", exclude_defaults=True),
+        "data": data.model_dump(mode="json", exclude_defaults=True),
         "seed": seed,
     }
     canonical = json.dumps(inputs, sort_keys=True, separators=(",", ":"))

@@ -24,6 +24,8 @@ class DataConfig(Value):
     """camvid only. `usual`: train.txt and val.txt. `drive`: all frames of one drive held out for validation."""
     held_out: Literal["0001TP", "0006R0", "0016E5", "Seq05VD"] = "0006R0"
     """camvid with `split: drive` only: the drive held out."""
+    skip_unreadable: bool = False
+    """Leave out images whose file, or whose labels' file, cannot be read, with a warning that names each."""
     train_images: Annotated[int, Field(ge=1, le=100_000)] = 400
     """scenes only: how many training scenes are made."""
     val_images: Annotated[int, Field(ge=1, le=100_000)] = 100
@@ -33,7 +35,7 @@ class DataConfig(Value):
 
     @model_validator(mode="after")
     def _nothing_ignored(self) -> Self:
-        idle = {"scenes": _CAMVID_ONLY, "camvid": _SCENES_ONLY}.get(self.name, _CAMVID_ONLY + _SCENES_ONLY)
+        idle = {"scenes": (*_CAMVID_ONLY, "skip_unreadable"), "camvid": _SCENES_ONLY}.get(self.name, _CAMVID_ONLY + _SCENES_ONLY)
         if self.split == "usual":
             idle += ("held_out",)
         for field in idle:

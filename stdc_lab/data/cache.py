@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -51,6 +51,8 @@ class Part(NamedTuple):
     length: int
     frames: Callable[[], Iterable[Frame]]
     """Called only if the entry has to be built; gives exactly `length` frames, one at a time."""
+    may_skip: bool = False
+    """Whether there may be fewer frames, at least one, than `length`."""
 
 
 def cache_folder(cache: Path | None = None) -> Path:
@@ -116,16 +118,25 @@ def _write(folder: Path, part: str, size: tuple[int, int], source: Part) -> None
     names: list[str] = []
     with (folder / f"{part}_images.npy").open("wb") as images, (folder / f"{part}_labels.npy").open("wb") as labels:
         for file, shape in ((images, (source.length, *size, 3)), (labels, (source.length, *size))):
-            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            _write_header(file, shape)
         for frame in source.frames():
             if frame.image.shape != (*size, 3) or frame.labels.shape != size:
                 raise AssertionError(f"{frame.name}: {frame.image.shape} and {frame.labels.shape}, expected {size}")
             images.write(np.ascontiguousarray(frame.image, np.uint8).data)
             labels.write(np.ascontiguousarray(frame.labels, np.uint8).data)
             names.append(frame.name)
-    if len(names) != source.length:
-        raise AssertionError(f"{part}: {len(names)} frames, expected {source.length}")
+        if source.may_skip and 0 < len(names) < source.length:
+            # A header leaves room for any number of frames, so that another one fits its place.
+            for file, shape in ((images, (len(names), *size, 3)), (labels, (len(names), *size))):
+                file.seek(0)
+                _write_header(file, shape)
+        elif len(names) != source.length:
+            raise AssertionError(f"{part}: {len(names)} frames, expected {source.length}")
     (folder / f"{part}_names.json").write_text(json.dumps(names), encoding="utf-8")
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
 def _open(entry: Path, part: str) -> Arrays:

@@ -74,7 +74,7 @@ def load_dataset(
     else:
         source = find_source(config, path)
         source.refuse()
-        content, parts = source_content(source, config.size), _parts(source, config, report)
+        content, parts = source_content(source, config.size, config.skip_unreadable), _parts(source, config, report)
         names, colours = source.class_names, source.class_colours
     arrays = cached_parts(config.name, content, config.size, parts, cache)
     return Dataset(config.name, _split(arrays["train"]), _split(arrays["val"]), names, colours)
@@ -141,9 +141,9 @@ def _parts(source: Source, config: DataConfig, report: Progress) -> dict[str, Pa
     def frames(part: str) -> Iterator[Frame]:
         pairs = source.parts[part]
         done = partial(_tell, report, f"{source.name} {part}", len(pairs))
-        return source_frames(source, pairs, config.size, done)
+        return source_frames(source, pairs, config.size, done, config.skip_unreadable)
 
-    return {part: Part(len(pairs), partial(frames, part)) for part, pairs in source.parts.items()}
+    return {part: Part(len(pairs), partial(frames, part), config.skip_unreadable) for part, pairs in source.parts.items()}
 
 
 def _tell(report: Progress, what: str, total: int, done: int) -> None:

@@ -83,9 +83,10 @@ def examine(source: Source, pair: Pair) -> Examined:
     return Examined(image, labels, problems)
 
 
-def source_content(source: Source, size: tuple[int, int]) -> dict[str, Any]:
+def source_content(source: Source, size: tuple[int, int], skip_unreadable: bool = False) -> dict[str, Any]:
     """What determines the cached arrays: size and time of each file, and which part it is in. Raises DataError."""
     return {
+        **({"skip_unreadable": True} if skip_unreadable else {}),
         "dataset": source.name,
         "size": list(size),
         "parts": {
@@ -97,19 +98,37 @@ def source_content(source: Source, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def source_frames(
-    source: Source, pairs: Sequence[Pair], size: tuple[int, int], done: Callable[[int], None]
+    source: Source,
+    pairs: Sequence[Pair],
+    size: tuple[int, int],
+    done: Callable[[int], None],
+    skip_unreadable: bool = False,
 ) -> Iterator[Frame]:
-    """Each pair decoded and resized to `size` (H×W); `done` is told how many are. Raises DataError."""
-    strays = 0
+    """Each pair decoded and resized to `size` (H×W); `done` is told how many are.
+
+    skip_unreadable: a pair with a file that cannot be read is left out, with a warning that names it. Raises
+    DataError for whatever else is wrong, and if nothing is left.
+    """
+    strays, left_out = 0, 0
     for number, pair in enumerate(pairs, 1):
         image, labels, problems = examine(source, pair)
+        unreadable = [problem for problem in problems if problem.kind == "file"]
+        if skip_unreadable and unreadable:
+            _log.warning("left out: %s", unreadable[0])
+            left_out += 1
+            done(number)
+            continue
         for problem in problems:
+            if problem.kind == "file":
+                raise DataError(f"{problem}; data.skip_unreadable: true leaves such images out")
             if problem.kind != "stray":
                 raise DataError(str(problem))
         assert image is not None and labels is not None  # or there would be a problem
         strays += bool(problems)
         yield Frame(pair.name, resize_image(image, size), resize_labels(labels, size))
         done(number)
+    if pairs and left_out == len(pairs):
+        raise DataError(f"{source.name}: got {left_out} images, none of which can be read; allowed: at least one")
     if strays:
         _log.warning(
             "%s: a few pixels are no class in %d of the label files; they are ignored. "

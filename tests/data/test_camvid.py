@@ -171,6 +171,33 @@ def test_a_file_that_is_no_image_is_named(folder, load, content):
         load()
 
 
+def test_unreadable_images_are_left_out_only_when_asked_for(folder, load, caplog):
+    whole = load()
+    path = folder / "train" / f"{TRAIN[1]}.png"
+    truncate(path)
+    with pytest.raises(DataError, match=r"data\.skip_unreadable: true leaves such images out"):
+        load()
+    with caplog.at_level("WARNING"):
+        data = load(CONFIG.model_copy(update={"skip_unreadable": True}))
+    assert str(path) in caplog.text and "left out" in caplog.text
+    assert data.train.names == tuple(name for name in whole.train.names if not name.endswith(TRAIN[1]))
+    kept = [row for row, name in enumerate(whole.train.names) if name in data.train.names]
+    assert np.array_equal(data.train.images, whole.train.images[kept])
+    assert np.array_equal(data.train.labels, whole.train.labels[kept])
+    assert data.val.names == whole.val.names
+
+
+def test_skipping_is_for_files_that_cannot_be_read_and_for_nothing_else(folder, load):
+    skipping = CONFIG.model_copy(update={"skip_unreadable": True})
+    write_png(folder / "trainannot" / f"{TRAIN[1]}.png", np.ones((20, 30), np.uint8))
+    with pytest.raises(DataError, match=r"got 20x30; allowed: the size of its image"):
+        load(skipping)
+    for name in TRAIN:
+        truncate(folder / "train" / f"{name}.png")
+    with pytest.raises(DataError, match=rf"got {len(TRAIN)} images, none of which can be read; allowed: at least one"):
+        load(skipping)
+
+
 def test_nothing_is_left_in_the_cache_after_an_error(folder, load, tmp_path):
     (folder / "val" / f"{VAL[1]}.png").write_bytes(b"no image")
     with pytest.raises(DataError):

@@ -267,18 +267,6 @@ def test_settings_that_say_nothing_are_refused(name, field, value):
         DataConfig(**{"name": name, field: value})
 
 
-def test_what_trial_keys_are_made_of_stays_as_it_was():
-    """Digests of finished trials hold these texts: a field more, and no trial would be found again."""
-    assert DataConfig().model_dump_json() == (
-        '{"name":"scenes","size":"96x128","split":"usual","held_out":"0006R0","train_images":400,"val_images":100,'
-        '"seed":0}'
-    )
-    assert DataConfig(name="camvid", size=(180, 240), split="drive").model_dump_json() == (
-        '{"name":"camvid","size":"180x240","split":"drive","held_out":"0006R0","train_images":400,"val_images":100,'
-        '"seed":0}'
-    )
-
-
 def test_a_size_may_be_written_either_way():
     for size in ('"180x240"', "[180, 240]"):
         assert DataConfig.model_validate_json(f'{{"size": {size}}}', strict=True).size == (180, 240)
