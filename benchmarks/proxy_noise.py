@@ -88,7 +88,9 @@ def main(
                 f"| {low:.4f} – {high:.4f} | {deviation / mean:.3f} |"
             )
     ratio = np.sqrt(stats.f.ppf(0.975, seeds - 1, seeds - 1))
-    print(f"\nWith {seeds} seeds each, two arms' deviations differ beyond chance (5 %) if one is {ratio:.1f} × the other.")
+    print(
+        f"\nWith {seeds} seeds each, two arms' deviations differ beyond chance (5 %) if one is {ratio:.1f} × the other."
+    )
 
 
 def _lengths(dataset: Dataset, config: TrainConfig, seconds: float, path: Path) -> dict[str, int]:

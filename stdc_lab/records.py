@@ -101,6 +101,8 @@ class CurvePoint(Value):
     learning_rate: float
     miou: float | None = None
     """Validation mIoU of the evaluated weights, where it was evaluated."""
+    top1: float | None = None
+    """Of a classifier: share of the validation images that it classified right, where it was evaluated."""
 
 
 class TrainResult(Value):
@@ -130,6 +132,30 @@ class TrainingOutcome(Value):
     arch: Arch
     last: TrainResult
     best_miou: float | None
+    best_iteration: int | None
+    folder: str
+
+
+class ClassifierResult(Value):
+    """What a classifier's training reached."""
+
+    top1: float
+    """Of the last evaluation: share of the validation images whose class was the first guess."""
+    curve: tuple[CurvePoint, ...]
+    seconds: float
+    """Wall time of training and evaluation."""
+    seed: int
+    precision: str
+    environment: Environment
+    evaluated_weights: Literal["ema", "last"]
+
+
+class PretrainingOutcome(Value):
+    """A classifier's whole training: what its last weights reach, and what the best of its evaluations reached."""
+
+    arch: Arch
+    last: ClassifierResult
+    best_top1: float | None
     best_iteration: int | None
     folder: str
 

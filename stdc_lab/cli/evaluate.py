@@ -36,7 +36,9 @@ def evaluate_command(
     held_out: Annotated[str | None, typer.Option(help="camvid with split drive: the drive held out.")] = None,
     scale: Annotated[
         list[float] | None,
-        typer.Option(help="Resize images by this before the network; several are averaged. Default: 1."),
+        typer.Option(
+            help="Resize images by this before the network; several are averaged. Default: as in the training."
+        ),
     ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored images.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -58,9 +60,11 @@ def evaluate_command(
     from stdc_lab.nn import load_checkpoint
     from stdc_lab.training.evaluate import check_scales, evaluate_checkpoint, segmenter_of
 
-    scales = check_scales(scale or [1.0])
     chosen = choose_device(device)
+    if scale:
+        check_scales(scale)
     found = load_checkpoint(checkpoint)
+    scales = check_scales(scale or [found.evaluation_scale])
     segmenter_of(checkpoint, found)
     name = dataset or _named_by(data)
     config = choose_data(checkpoint, found.data, name, size=wanted, split=split, held_out=held_out)
@@ -72,7 +76,7 @@ def evaluate_command(
             checkpoint, found, config, loaded, chosen, scales=scales, flip=flip, on_progress=tell
         )
     console = Console(stderr=json is not None and str(json) == "-", highlight=False, soft_wrap=True)
-    _print(console, result, same=config == found.data and scales == (1.0,) and not flip)
+    _print(console, result, same=config == found.data and scales == (found.evaluation_scale,) and not flip)
     if json is not None:
         write_json(result.model_dump_json(indent=1), json)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json as jsonlib
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
 import typer
 
@@ -14,10 +15,13 @@ from stdc_lab.errors import ConfigError, StudyError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stdc_lab.config.pretraining import PretrainConfig
     from stdc_lab.config.recipe import RecipeConfig
     from stdc_lab.records import TrainingOutcome
 
+Recipe = TypeVar("Recipe", bound="RecipeConfig | PretrainConfig")
 PROXY_TIMES = 20
+SHOWN_TRIALS = 30
 
 
 def train_command(
@@ -48,18 +52,15 @@ def train_command(
     if (study is None) != (trial is None):
         raise ConfigError("--from and --trial: got one of them; allowed: both, a study's folder and a trial's number")
     recipe = _recipe(config, study, trial)
-    changes: dict[str, object] = {}
     if iterations is not None:
-        changes["iterations"] = iterations
+        recipe = _lengthened(recipe, iterations)
     if compile:
-        changes["compile"] = True
-    if changes:
-        recipe = _changed(recipe, changes)
+        recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"compile": True})})
 
     from stdc_lab.cli.search import read_data_option
 
     folder = out if out is not None else Path("runs") / recipe.name
-    path = read_data_option(data or [], recipe.data.name)
+    path = read_data_option(data or [], recipe.data.name, "the data set of this training")
 
     from stdc_lab.cli.watching import TrainingWatcher
     from stdc_lab.data import load_dataset
@@ -78,12 +79,69 @@ def train_command(
                 own_device,
                 pretrained=pretrained,
                 workers=workers,
-                hears=Hears(watcher.account, watcher.progress),
+                hears=Hears(watcher.account, watcher.progress, watcher.print),
             )
-    if workers.first:
-        _say(outcome, folder, watcher.print)
-        if json is not None:
-            write_json(outcome.model_dump_json(indent=1), json)
+        if workers.first:
+            _say(outcome, folder, watcher.print)
+            if json is not None:
+                write_json(outcome.model_dump_json(indent=1), json)
+
+
+def pretrain_command(
+    config: Annotated[Path, typer.Argument(help="The pretraining's YAML: studies/recipes/pretrain_stdc1.yaml.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="images=PATH", help="The folder of train/CLASS/*.jpg and val/CLASS/*.jpg."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The training's folder; default: runs/NAME.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Train so many steps; default: as the YAML says.")
+    ] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="Let torch.compile make the step.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Also write the result to this file (- for stdout).")] = None,
+) -> None:
+    """Train a backbone as a classifier on a folder of images; train --pretrained begins with it.
+
+    Everything is said, kept and gone on with as by train.
+
+    Example: stdc-lab pretrain studies/recipes/pretrain_stdc1.yaml --data images=../imagenet
+    """
+    from stdc_lab.config.pretraining import PretrainConfig
+    from stdc_lab.config.reading import read_value
+
+    recipe = read_value(config, PretrainConfig)
+    if iterations is not None:
+        recipe = _lengthened(recipe, iterations)
+    if compile:
+        recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"compile": True})})
+
+    from stdc_lab.cli.search import read_data_option
+
+    folder = out if out is not None else Path("runs") / recipe.name
+    path = read_data_option(data or [], recipe.data.name, "a folder of images sorted into classes")
+
+    from stdc_lab.cli.watching import TrainingWatcher
+    from stdc_lab.data.images import load_image_folder
+    from stdc_lab.machine import choose_device
+    from stdc_lab.training.run import Hears, run_pretraining
+    from stdc_lab.training.workers import joined_workers
+
+    images = load_image_folder(recipe.data, path)
+    with joined_workers(choose_device(device)) as (workers, own_device):
+        watcher = TrainingWatcher(speaks=workers.first, errors=json is not None and str(json) == "-")
+        hears = Hears(watcher.account, watcher.progress, watcher.print)
+        with watcher:
+            outcome = run_pretraining(recipe, folder, images, own_device, workers=workers, hears=hears)
+        if workers.first:
+            watcher.print(f"last: top-1 {outcome.last.top1:.4f} ({outcome.last.evaluated_weights} weights)")
+            if outcome.best_top1 is not None:
+                best = f"best: top-1 {outcome.best_top1:.4f} at iteration {outcome.best_iteration:,}"
+                watcher.print(f"{best}, chosen on these same images")
+            watcher.print(f"kept: {folder}/last.pt, best.pt, curve.csv, result.json")
+            watcher.print(f"next: stdc-lab train RECIPE --pretrained {folder}/last.pt")
+            if json is not None:
+                write_json(outcome.model_dump_json(indent=1), json)
 
 
 def _recipe(config: Path | None, study: Path | None, trial: int | None) -> RecipeConfig:
@@ -97,47 +155,58 @@ def _recipe(config: Path | None, study: Path | None, trial: int | None) -> Recip
         assert config is not None
         return read_recipe(config)
 
+    assert trial is not None
+    return _found(study, trial, None if config is None else read_recipe(config))
+
+
+def _found(study: Path, trial: int, by: RecipeConfig | None) -> RecipeConfig:
+    """The network of a study's trial, by another recipe or by the trial's own, twenty times as long."""
     from stdc_lab.analysis.frame import load_study
-    from stdc_lab.analysis.storage import read_study_config
     from stdc_lab.arch import ArchSpec
     from stdc_lab.config.recipe import RecipeConfig
 
     frame = load_study(study)
-    rows = frame[(frame["number"] == trial) & frame["arch"].notna()]
+    done = frame[(frame["state"] == "COMPLETE") & frame["arch"].notna()]
+    rows = done[done["number"] == trial]
     if rows.empty:
-        there = ", ".join(str(number) for number in frame.loc[frame["arch"].notna(), "number"][:20]) or "none"
-        raise StudyError(f"--trial: got {trial}; allowed: a finished trial of {study}: {there}")
+        numbers = [str(number) for number in done["number"]]
+        there = ", ".join(numbers[:SHOWN_TRIALS]) + (", …" if len(numbers) > SHOWN_TRIALS else "")
+        raise StudyError(f"--trial: got {trial}; allowed: a finished trial of {study}: {there or 'there is none yet'}")
     row = rows.iloc[0]
     arch = ArchSpec.from_dict(jsonlib.loads(row["arch"]))
-    name = f"{study.resolve().name[:40]}_trial{trial}"
-    if config is not None:
-        recipe = read_recipe(config)
-        return recipe.model_copy(update={"arch": arch, "name": f"{name}_{recipe.name}"[:64]})
-    own = read_study_config(study)
-    train = own.train
-    kept = study / "runs" / str(row["trial_key"]) / "trial.json"
-    if kept.is_file():
-        from stdc_lab.records import TrialRecord
+    # A folder may be called anything, a training may not.
+    name = f"{re.sub('[^A-Za-z0-9_-]', '_', study.resolve().name).lstrip('_-')[:40] or 'study'}_trial{trial}"
+    if by is not None:
+        return by.model_copy(update={"arch": arch, "name": f"{name}_{by.name}"[:64]})
 
-        train = TrialRecord.model_validate_json(kept.read_bytes()).train
-    recipe = RecipeConfig(name=name, arch=arch, data=own.data, train=train, seed=own.seed)
-    return _changed(recipe, {"iterations": train.iterations * PROXY_TIMES})
+    from stdc_lab.search.folder import read_record
+
+    record = read_record(study, str(row["trial_key"]))
+    if record is None:
+        raise StudyError(
+            f"{study}: the record of trial {trial} is gone (runs/{row['trial_key']}/trial.json), and with it how it "
+            "was trained; give a training's YAML too"
+        )
+    recipe = RecipeConfig(name=name, arch=arch, data=record.data, train=record.train, seed=record.seed)
+    return _lengthened(recipe, record.train.iterations * PROXY_TIMES)
 
 
-def _changed(recipe: RecipeConfig, changes: dict[str, object]) -> RecipeConfig:
-    """The recipe with other training settings, checked anew; a warm-up that no longer fits is shortened."""
+def _lengthened(recipe: Recipe, iterations: int) -> Recipe:
+    """The recipe with another length, checked anew; a warm-up that no longer fits is shortened."""
     from pydantic import ValidationError
 
-    from stdc_lab.config.training import TrainConfig
-
-    values = {**recipe.train.model_dump(), **changes}
-    if "iterations" in changes:
-        values["warmup_iterations"] = min(values["warmup_iterations"], values["iterations"] // 2)
-        values["evaluations"] = min(values["evaluations"], values["iterations"])
+    train = recipe.train
+    changes = {
+        "iterations": iterations,
+        "warmup_iterations": min(train.warmup_iterations, iterations // 2),
+        "evaluations": min(train.evaluations, iterations),
+    }
     try:
-        return recipe.model_copy(update={"train": TrainConfig.model_validate(values)})
+        changed = type(train).model_validate({**train.model_dump(), **changes})
     except ValidationError as error:
-        raise ConfigError(f"--iterations: {error.errors()[0]['msg']}") from error
+        problem = error.errors()[0]["msg"]
+        raise ConfigError(f"--iterations: got {iterations}; allowed: {problem[0].lower() + problem[1:]}") from error
+    return cast("Recipe", recipe.model_copy(update={"train": changed}))
 
 
 def _say(outcome: TrainingOutcome, folder: Path, say: Callable[[str], None]) -> None:

@@ -114,6 +114,9 @@ class ConsoleWatcher(Watcher):
         return f"  [{self.done}/{self.wanted}, about {_clock(left)} left]".replace("[", "\\[")
 
 
+SCORE_NAMES = {"miou": "mIoU", "top1": "top-1"}
+
+
 class TrainingWatcher:
     """A whole training on the console: the account, a live line with an estimate, and every evaluation."""
 
@@ -162,8 +165,8 @@ class TrainingWatcher:
             visible=progress.iteration < progress.iterations,
         )  # fmt: skip
         place = f"{progress.iteration:>7,}/{progress.iterations:,}"
-        if progress.miou is not None:
-            self.print(f"{place}  validation mIoU {progress.miou:.4f}{note}")
+        if progress.score is not None:
+            self.print(f"{place}  validation {SCORE_NAMES[progress.score_name]} {progress.score:.4f}{note}")
         elif not self.console.is_terminal and time.monotonic() - self.said_at > PLAIN_LINE_S:
             self.print(f"{place}{note}")
         else:

@@ -35,7 +35,9 @@ class DataConfig(Value):
 
     @model_validator(mode="after")
     def _nothing_ignored(self) -> Self:
-        idle = {"scenes": (*_CAMVID_ONLY, "skip_unreadable"), "camvid": _SCENES_ONLY}.get(self.name, _CAMVID_ONLY + _SCENES_ONLY)
+        idle: tuple[str, ...] = _CAMVID_ONLY + _SCENES_ONLY
+        if self.name in ("scenes", "camvid"):
+            idle = (*_CAMVID_ONLY, "skip_unreadable") if self.name == "scenes" else _SCENES_ONLY
         if self.split == "usual":
             idle += ("held_out",)
         for field in idle:

@@ -78,8 +78,8 @@ class Augmentation(Value):
         return self
 
 
-class TrainConfig(Value):
-    """A training: its length, its steps and its losses."""
+class OptimisationConfig(Value):
+    """How any network is trained here: its length and its steps."""
 
     iterations: Annotated[int, Field(ge=1, le=10_000_000)] = 600
     batch_size: Annotated[int, Field(ge=2, le=4096)] = 8
@@ -92,8 +92,6 @@ class TrainConfig(Value):
     warmup_start: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """First rate of the exponential warm-up, as a share of `learning_rate`."""
     poly_power: Annotated[float, Field(ge=0, le=10)] = 0.9
-    decoder_rate_factor: Annotated[float, Field(gt=0, le=100)] = 1.0
-    """The rate of the fusion module and the heads, in multiples of `learning_rate` (the released recipe: 10)."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the averaged weights that are evaluated, shorter at the start; 0 evaluates the last weights."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -109,9 +107,6 @@ class TrainConfig(Value):
     """Threads that make batches ahead."""
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 4
     """How often the validation set is evaluated, evenly spread; the last one counts."""
-    heads: TrainingHeads = TrainingHeads()
-    loss: LossConfig = LossConfig()
-    augmentation: Augmentation = Augmentation()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -131,3 +126,16 @@ class TrainConfig(Value):
         if self.evaluations > self.iterations:
             raise ValueError(f"evaluations ({self.evaluations}) cannot exceed iterations ({self.iterations})")
         return self
+
+
+class TrainConfig(OptimisationConfig):
+    """A segmenter's training: its length, its steps and its losses."""
+
+    decoder_rate_factor: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """The rate of the fusion module and the heads, in multiples of `learning_rate` (the released recipe: 10)."""
+    evaluation_scale: Annotated[float, Field(gt=0, le=4)] = 1.0
+    """Images are resized by this before the network when they are evaluated, and the logits brought back (the paper:
+    0.5 and 0.75)."""
+    heads: TrainingHeads = TrainingHeads()
+    loss: LossConfig = LossConfig()
+    augmentation: Augmentation = Augmentation()

@@ -48,7 +48,7 @@ def augment(
         # Not a view turned round: copying one pixel by pixel takes longer than all the rest.
         image, labels = np.asarray(cv2.flip(image, 1), np.uint8), np.asarray(cv2.flip(labels, 1), np.uint8)
     if config.colour:
-        image = _recolour(image, config.colour, rng)
+        image = recolour(image, config.colour, rng)
     new_image = np.empty((*size, 3), np.uint8)
     new_labels = np.full(size, IGNORE_LABEL, np.uint8)
     if (height, width) != size:
@@ -110,7 +110,7 @@ def _window(length: int, wanted: int, scale: float, rng: np.random.Generator) ->
     return 0, length, becomes, int(rng.integers(wanted - becomes + 1))
 
 
-def _recolour(image: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
+def recolour(image: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
     """Saturation, brightness and contrast, each by a factor in 1 ± strength, as one linear map of the colours."""
     brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
     mean = float(np.dot(cv2.mean(image)[:3], _LUMINANCE)) * brightness

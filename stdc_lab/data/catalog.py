@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stdc_lab.config.data import DataConfig
 from stdc_lab.data.cache import Arrays, Frame, Part, cached_parts
 from stdc_lab.data.camvid import camvid_source
@@ -57,6 +59,12 @@ class Dataset:
     class_names: tuple[str, ...]
     class_colours: Pixels
     """Classes×3, RGB."""
+
+    @property
+    def legend(self) -> dict[str, str]:
+        """The classes' names in their order, each with its colour as `#rrggbb`."""
+        colours = ("#" + bytes(colour).hex() for colour in np.asarray(self.class_colours, np.uint8))
+        return dict(zip(self.class_names, colours, strict=True))
 
 
 def load_dataset(
@@ -143,7 +151,9 @@ def _parts(source: Source, config: DataConfig, report: Progress) -> dict[str, Pa
         done = partial(_tell, report, f"{source.name} {part}", len(pairs))
         return source_frames(source, pairs, config.size, done, config.skip_unreadable)
 
-    return {part: Part(len(pairs), partial(frames, part), config.skip_unreadable) for part, pairs in source.parts.items()}
+    return {
+        part: Part(len(pairs), partial(frames, part), config.skip_unreadable) for part, pairs in source.parts.items()
+    }
 
 
 def _tell(report: Progress, what: str, total: int, done: int) -> None:

@@ -81,7 +81,11 @@ def load_predictor(
     if network.num_classes > MAX_CLASSES:
         raise CheckpointError(f"{path}: got {network.num_classes} classes; allowed: up to {MAX_CLASSES}, 8-bit maps")
     data = found.data
-    classes = classes_of(dataset or (data.name if data else None), network.num_classes)
+    if dataset is None and found.legend is not None:
+        colours = [tuple(bytes.fromhex(colour[1:])) for colour in found.legend.values()]
+        classes = Classes(tuple(found.legend), np.array(colours, np.uint8))
+    else:
+        classes = classes_of(dataset or (data.name if data else None), network.num_classes)
     if dataset is not None and classes.names[0] == "class 0":
         raise ConfigError(
             f"--dataset: got {dataset!r}, but {path} has {network.num_classes} classes; allowed: scenes or camvid "

@@ -62,6 +62,23 @@ class Checkpoint:
         named = train.get("precision") if isinstance(train, dict) else None
         return named if named in ("float32", "bfloat16") else "auto"
 
+    @property
+    def legend(self) -> dict[str, str] | None:
+        """Names of the classes in their order, each with its colour as `#rrggbb`; None if the protocol says none."""
+        legend = self.protocol.get("legend")
+        if not isinstance(legend, dict) or len(legend) != self.network.num_classes:
+            return None
+        colour = re.compile("#[0-9a-f]{6}")
+        fit = all(isinstance(key, str) and isinstance(value, str) for key, value in legend.items())
+        return legend if fit and all(map(colour.fullmatch, legend.values())) else None
+
+    @property
+    def evaluation_scale(self) -> float:
+        """By what its training resized images to evaluate them; 1 if the protocol does not say."""
+        train = self.protocol.get("train")
+        scale = train.get("evaluation_scale") if isinstance(train, dict) else None
+        return scale if isinstance(scale, float) else 1.0
+
 
 def save_checkpoint(path: Path, network: Network, protocol: Mapping[str, Any]) -> None:
     """Write weights with all that is needed to build the network again; the file appears whole or not at all.

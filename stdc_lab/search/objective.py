@@ -81,7 +81,9 @@ def run_trial(
     folder = runs / key
     folder.mkdir(parents=True, exist_ok=True)
     protocol = record.model_dump(mode="json", include={"train", "data", "seed", "reference", "trial_key"})
-    save_checkpoint(folder / "checkpoint.pt", trained.network, protocol | {"miou": record.result.miou})
+    save_checkpoint(
+        folder / "checkpoint.pt", trained.network, protocol | {"miou": record.result.miou, "legend": dataset.legend}
+    )
     write_samples(folder / "predictions", trained.network, dataset, device, candidate.train)
     write_text(folder / "trial.json", record.model_dump_json(indent=1))
     return record
@@ -100,11 +102,7 @@ def write_samples(
         panel = np.hstack([image, gap, coloured(truth, dataset), gap, coloured(guess, dataset)])
         encoded = cv2.imencode(".png", np.ascontiguousarray(panel[..., ::-1]))[1]
         (folder / f"{index:04d}.png").write_bytes(encoded.tobytes())
-    legend = {
-        name: "#" + "".join(f"{int(channel):02x}" for channel in colour)
-        for name, colour in zip(dataset.class_names, dataset.class_colours, strict=True)
-    }
-    write_text(folder / "legend.json", json.dumps(legend))
+    write_text(folder / "legend.json", json.dumps(dataset.legend))
 
 
 def coloured(labels: np.ndarray, dataset: Dataset) -> np.ndarray:

@@ -2,58 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
+from stdc_lab.config.pretraining import PretrainConfig
 from stdc_lab.config.recipe import RecipeConfig
-from stdc_lab.data import Dataset, crop_size
+from stdc_lab.config.training import TrainConfig
+from stdc_lab.data import crop_size
+from stdc_lab.training.classifier import ClassifierTrainer
 from stdc_lab.training.schedule import rate_at
-from stdc_lab.training.workers import Workers
+from stdc_lab.training.trainer import Trainer
 
 PAPER_BATCH, PAPER_ITERATIONS, PAPER_RATE = 48, 60_000, 0.01
 
 
-def account(recipe: RecipeConfig, dataset: Dataset, workers: Workers, device: str, precision: str, start: str) -> str:
+def account(recipe: RecipeConfig, trainer: Trainer, start: str) -> str:
     """Lines for people: what is trained on what, how long, at which rates. `start`: where the weights come from."""
-    config = recipe.training
-    size = crop_size(config.augmentation, dataset.train)
+    config, dataset = recipe.training, trainer.dataset
+    size, augmentation = crop_size(config.augmentation, dataset.train), config.augmentation
+    fast = f", × {config.decoder_rate_factor:g} on fusion and heads" if config.decoder_rate_factor != 1 else ""
+    evaluated = f"{config.evaluations} times, at scale {config.evaluation_scale:g}"
+    lines = {
+        "network": f"arch_id {recipe.arch.arch_id}, {len(dataset.class_names)} classes, {start}",
+        "data": f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.val):,} validation images",
+        "crop": f"{size[0]}x{size[1]}, scale {augmentation.scale[0]:g} to {augmentation.scale[1]:g}",
+        **_steps(trainer, len(dataset.train), fast),
+        "loss": _loss(config),
+        "norms": config.norms.replace("_", " "),
+        **_evaluation(trainer, evaluated),
+    }
+    return _text(lines, departures(recipe, start))
+
+
+def pretraining_account(recipe: PretrainConfig, trainer: ClassifierTrainer) -> str:
+    """As `account`, of a classifier."""
+    config, images, size = recipe.train, trainer.images, recipe.data.size
+    area = config.augmentation.area
+    lines = {
+        "network": f"classifier of arch_id {recipe.arch.arch_id}, {len(images.class_names)} classes, random weights",
+        "data": f"{images.name}: {len(images.train):,} training and {len(images.val):,} validation images",
+        "crop": f"{size[0]}x{size[1]} of {area[0]:g} to {area[1]:g} of the image's area",
+        **_steps(trainer, len(images.train)),
+        "loss": f"cross-entropy, label smoothing {config.label_smoothing:g}",
+        **_evaluation(trainer, f"{config.evaluations} times, on the middle of the images"),
+    }
+    return _text(lines, ())
+
+
+def _steps(trainer: Trainer | ClassifierTrainer, num_images: int, more_rates: str = "") -> dict[str, str]:
+    config, processes = trainer.config, trainer.workers.count
     seen = config.iterations * config.batch_size
-    part = config.batch_size // workers.count // config.accumulation
+    part = config.batch_size // processes // config.accumulation
     rates = ", ".join(
         f"{config.learning_rate * rate_at(at, config):.2g} at {at:,}"
         for at in sorted({0, config.warmup_iterations, config.iterations // 2, config.iterations - 1})
     )
+    return {
+        "batch": f"{config.batch_size} images a step: {processes} process(es) × {config.accumulation} part(s) × {part}",
+        "length": f"{config.iterations:,} iterations, {seen:,} images, {seen / num_images:.1f} epochs",
+        "rate": f"{rates} (exponential warm-up, then polynomial, power {config.poly_power:g}){more_rates}",
+        "optimiser": f"SGD, momentum {config.momentum:g}, decay {config.weight_decay:g}, none on norms and biases",
+    }
+
+
+def _loss(config: TrainConfig) -> str:
     loss = config.loss
-    strides = ", ".join(f"1/{stride}" for stride in config.heads.detail_strides)
-    details = (
-        f"detail heads at {strides}: {loss.detail_target} targets of strides "
-        f"{', '.join(map(str, loss.detail_target_strides))}, fusion {loss.detail_fusion}, "
-        f"cross-entropy × {loss.detail_bce:g} ({loss.detail_weighting} weighting), dice × {loss.detail_dice:g}"
-        if strides
-        else "no detail guidance"
+    said = f"cross-entropy: {loss.cross_entropy}; auxiliary × {loss.auxiliary:g}"
+    if not config.heads.detail_strides:
+        return f"{said}; no detail guidance"
+    heads = ", ".join(f"1/{stride}" for stride in config.heads.detail_strides)
+    strides = ", ".join(map(str, loss.detail_target_strides))
+    return (
+        f"{said}; detail heads at {heads}: {loss.detail_target} targets of strides {strides}, fusion "
+        f"{loss.detail_fusion}, cross-entropy × {loss.detail_bce:g} ({loss.detail_weighting} weighting), "
+        f"dice × {loss.detail_dice:g}"
     )
-    fast = f", × {config.decoder_rate_factor:g} on fusion and heads" if config.decoder_rate_factor != 1 else ""
-    lines = [
-        ("network", f"arch_id {recipe.arch.arch_id}, {len(dataset.class_names)} classes, {start}"),
-        ("data", f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.val):,} validation images"),
-        ("crop", f"{size[0]}x{size[1]}, scale {config.augmentation.scale[0]:g} to {config.augmentation.scale[1]:g}"),
-        (
-            "batch",
-            f"{config.batch_size} images a step: {workers.count} process(es) × {config.accumulation} part(s) × {part}",
-        ),
-        (
-            "length",
-            f"{config.iterations:,} iterations, {seen:,} images, {seen / len(dataset.train):.1f} epochs",
-        ),
-        ("rate", f"{rates} (exponential warm-up, then polynomial, power {config.poly_power:g}){fast}"),
-        ("optimiser", f"SGD, momentum {config.momentum:g}, decay {config.weight_decay:g} on convolutions only"),
-        ("loss", f"cross-entropy: {loss.cross_entropy}; auxiliary × {loss.auxiliary:g}; {details}"),
-        ("norms", config.norms.replace("_", " ")),
-        ("weights", f"average, decay {config.ema_decay:g}" if config.ema_decay else "the last ones are evaluated"),
-        ("computing", f"{device}, {precision}" + (", compiled" if config.compile else "")),
-    ]
-    text = "\n".join(f"{name:<10} {value}" for name, value in lines)
-    warnings = list(departures(recipe, start))
-    return text + "".join(f"\nwarning    {warning}" for warning in warnings) + "\n"
+
+
+def _evaluation(trainer: Trainer | ClassifierTrainer, evaluated: str) -> dict[str, str]:
+    config = trainer.config
+    weights = f"averaged weights, decay {config.ema_decay:g}" if config.ema_decay else "the last weights"
+    precision = str(trainer.dtype).removeprefix("torch.")
+    return {
+        "evaluated": f"{weights}; {evaluated}",
+        "computing": f"{trainer.device}, {precision}" + (", compiled" if config.compile else ""),
+    }
+
+
+def _text(lines: Mapping[str, str], warnings: Iterable[str]) -> str:
+    rows = [*lines.items(), *(("warning", warning) for warning in warnings)]
+    return "".join(f"{name:<10} {value}\n" for name, value in rows)
 
 
 def departures(recipe: RecipeConfig, start: str) -> Iterator[str]:

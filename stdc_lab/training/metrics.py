@@ -10,19 +10,19 @@ from stdc_lab.data import IGNORE_LABEL
 
 
 class ConfusionMatrix:
-    """Counts of (label, prediction) pairs; pixels labelled `IGNORE_LABEL` are left out.
+    """Counts of (label, prediction) pairs; what is labelled `ignore_label` is left out.
 
     counts: classes×classes, int64; rows are labels, columns are predictions.
     """
 
-    def __init__(self, num_classes: int) -> None:
-        self.num_classes = num_classes
+    def __init__(self, num_classes: int, ignore_label: int = IGNORE_LABEL) -> None:
+        self.num_classes, self.ignore_label = num_classes, ignore_label
         self.counts = np.zeros((num_classes, num_classes), dtype=np.int64)
 
     def add(self, labels: Tensor, predictions: Tensor) -> None:
-        """Count a batch: class ids N×H×W, labels with `IGNORE_LABEL` where there is none."""
+        """Count a batch: class ids of any shape, labels with `ignore_label` where there is none."""
         # Ignored pixels go to a row of their own, cut off afterwards: cheaper than indexing by a mask.
-        rows = torch.where(labels == IGNORE_LABEL, self.num_classes, labels).to(torch.int64)
+        rows = torch.where(labels == self.ignore_label, self.num_classes, labels).to(torch.int64)
         pairs = rows * self.num_classes + predictions.to(torch.int64)
         size = (self.num_classes + 1) * self.num_classes
         counts = torch.bincount(pairs.flatten(), minlength=size).reshape(self.num_classes + 1, self.num_classes)

@@ -8,12 +8,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from stdc_lab.config.training import TrainConfig
+from stdc_lab.config.training import OptimisationConfig, TrainConfig
 from stdc_lab.training.losses import FUSION_WEIGHTS
 
 
-def make_optimiser(network: nn.Module, config: TrainConfig, fusion_weights: nn.Parameter | None) -> torch.optim.SGD:
-    """SGD with momentum: decay on convolutions only, another rate for fusion and heads if asked for.
+def make_optimiser(
+    network: nn.Module,
+    config: OptimisationConfig,
+    fusion_weights: nn.Parameter | None = None,
+    fast_rate_factor: float = 1.0,
+) -> torch.optim.SGD:
+    """SGD with momentum: decay on weights of convolutions and linear layers only.
+
+    fast_rate_factor: the rate of fusion and heads, in multiples of the others'.
 
     Parameters that `config.norms` excludes are in no group. `fusion_weights`, which no gradient reaches, are decayed
     at the plain rate, as in the released code.
@@ -32,7 +39,7 @@ def make_optimiser(network: nn.Module, config: TrainConfig, fusion_weights: nn.P
             {
                 "params": parameters,
                 "weight_decay": config.weight_decay if decayed else 0.0,
-                "lr": config.learning_rate * (config.decoder_rate_factor if fast else 1.0),
+                "lr": config.learning_rate * (fast_rate_factor if fast else 1.0),
             }
             for (decayed, fast), parameters in groups.items()
         ],
@@ -71,7 +78,7 @@ def make_average(network: nn.Module, decay: float) -> AveragedModel | None:
     return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
 
 
-def set_training(network: nn.Module, config: TrainConfig) -> None:
+def set_training(network: nn.Module, config: OptimisationConfig) -> None:
     """Training mode, except for norms that are frozen."""
     network.train()
     if config.norms == "frozen":

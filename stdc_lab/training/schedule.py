@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stdc_lab.config.training import TrainConfig
+from stdc_lab.config.training import OptimisationConfig
 
 
-def rate_at(iteration: int, config: TrainConfig) -> float:
+def rate_at(iteration: int, config: OptimisationConfig) -> float:
     """Share of the full learning rate at an iteration (from 0): exponential warm-up, then polynomial decay.
 
     The polynomial spans the iterations after warm-up, as in the released recipe.

@@ -1,39 +1,35 @@
-"""A training, step by step: it can stop after any iteration and go on exactly as if it had not."""
+"""The training of a segmenter: on which batches, by which loss, and what became of it."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from stdc_lab.arch import ArchSpec
-from stdc_lab.config.training import TrainConfig
-from stdc_lab.data import IGNORE_LABEL, Batches, Dataset, Pixels, batch_at, crop_size
-from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import choose_dtype, environment, machine_lock, place
+from stdc_lab.config.training import OptimisationConfig, TrainConfig
+from stdc_lab.data import IGNORE_LABEL, Dataset, Pixels, batch_at, crop_size
+from stdc_lab.machine import machine_lock
 from stdc_lab.nn import SegOutput, StdcSegmenter, build_model
-from stdc_lab.records import CurvePoint, TrainResult
-from stdc_lab.training.evaluate import evaluate, to_input
+from stdc_lab.records import CurvePoint, TrainingOutcome, TrainResult
+from stdc_lab.training.evaluate import evaluate
 from stdc_lab.training.losses import training_loss
 from stdc_lab.training.metrics import ConfusionMatrix
-from stdc_lab.training.optimiser import make_average, make_fusion_weights, make_optimiser, set_training
-from stdc_lab.training.schedule import rate_at
+from stdc_lab.training.optimiser import make_fusion_weights
+from stdc_lab.training.stepper import Stepper
 from stdc_lab.training.workers import Workers
 
 CURVE_POINTS = 50
-
-
-class DivergedError(StdcLabError):
-    """The loss is no longer a number."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +41,11 @@ class Progress:
     loss: float
     learning_rate: float
     seconds: float
-    miou: float | None
+    score: float | None
+    """Of the validation set, where it was just evaluated."""
     first_iteration: int = 0
     waited_s: float = 0.0
+    score_name: Literal["miou", "top1"] = "miou"
 
 
 @dataclass(frozen=True)
@@ -58,12 +56,8 @@ class Trained:
     network: StdcSegmenter
 
 
-class Trainer:
-    """A network in training: `steps()` takes one optimiser step after another, from where it stands.
-
-    Everything that decides the next step is in `state_dict()`: weights, average, optimiser, scaler, the weights of the
-    detail targets, torch's random numbers and the iteration. Data and schedule follow from seed and iteration.
-    """
+class Trainer(Stepper[StdcSegmenter, TrainConfig]):
+    """A segmenter in training on a data set."""
 
     def __init__(
         self,
@@ -74,138 +68,84 @@ class Trainer:
         device: torch.device,
         workers: Workers | None = None,
     ) -> None:
-        self.workers = workers or Workers()
-        if config.batch_size % (self.workers.count * config.accumulation):
-            raise StdcLabError(
-                f"train.batch_size: got {config.batch_size}, to be shared by {self.workers.count} processes in "
-                f"{config.accumulation} parts; allowed: a multiple of {self.workers.count * config.accumulation}"
-            )
-        self.dataset, self.config, self.seed, self.device = dataset, config, seed, device
-        self.dtype = choose_dtype(config.precision, device)
-        network = place(network, device)
-        if self.workers.count > 1 and device.type == "cuda":
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-        self.network = network
-        self.average = make_average(network, config.ema_decay)
-        self.fusion_weights = make_fusion_weights(config, device)
-        self.optimiser = make_optimiser(network, config, self.fusion_weights)
-        self.full_rates = [group["lr"] for group in self.optimiser.param_groups]
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
-        self.iteration = 0
-        self.waited_s = 0.0
-        self._shared = DistributedDataParallel(network, broadcast_buffers=False) if self.workers.count > 1 else None
-        self._forward: Callable[[Tensor], SegOutput] = self._shared or network
-        if config.compile:
-            self._forward = torch.compile(self._forward)
+        super().__init__(
+            network,
+            config,
+            seed,
+            device,
+            workers,
+            fusion_weights=make_fusion_weights(config, device),
+            fast_rate_factor=config.decoder_rate_factor,
+        )
+        self.dataset = dataset
 
-    @property
-    def evaluated(self) -> StdcSegmenter:
-        """The network that is evaluated and kept: the average of the weights, or the last ones."""
-        network = self.network if self.average is None else self.average.module
-        assert isinstance(network, StdcSegmenter)
-        return network
+    def make_batch(self, iteration: int, slots: range) -> tuple[Pixels, Pixels]:
+        split, config = self.dataset.train, self.config
+        size = crop_size(config.augmentation, split)
+        return batch_at(split, config.augmentation, size, config.batch_size, self.seed, iteration, slots)
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on, as tensors and plain values."""
+    def labelled(self, labels: np.ndarray) -> float:
+        return float((labels != IGNORE_LABEL).sum())
+
+    def loss(self, output: SegOutput, labels: Tensor, labelled: Tensor) -> Tensor:
+        return training_loss(output, labels, self.config.loss, labelled=labelled, fusion_weights=self.fusion_weights)
+
+    def evaluate(self) -> ConfusionMatrix:
+        """Evaluate the validation set, as the configuration says."""
+        data, scales = self.dataset, (self.config.evaluation_scale,)
+        return evaluate(self.evaluated, data.val, len(data.class_names), self.device, self.dtype, scales=scales)
+
+    def new_matrix(self) -> ConfusionMatrix:
+        return ConfusionMatrix(len(self.dataset.class_names))
+
+    score_name = "miou"
+
+    def score(self, matrix: ConfusionMatrix) -> float:
+        return matrix.miou()
+
+    def data_identity(self) -> dict[str, str]:
+        data = self.dataset
+        seen = json.dumps([data.name, data.train.names, data.val.names, data.train.images.shape, data.class_names])
         return {
-            "iteration": self.iteration,
-            "network": self.network.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "fusion_weights": None if self.fusion_weights is None else self.fusion_weights.detach().clone(),
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "images": f"{len(data.train)} for training and {len(data.val)} for validation",
+            "data set": f"{data.name} {hashlib.sha256(seen.encode()).hexdigest()[:10]}",
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to where `state_dict` was called."""
-        self.network.load_state_dict(state["network"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        if self.fusion_weights is not None:
-            with torch.no_grad():
-                self.fusion_weights.copy_(state["fusion_weights"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.scaler.load_state_dict(state["scaler"])
-        torch.set_rng_state(state["random"].cpu())
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)
-        self.iteration = state["iteration"]
+    def class_protocol(self) -> dict[str, Any]:
+        return {"legend": self.dataset.legend}
 
-    def steps(self) -> Iterator[tuple[float, float]]:
-        """Take the steps that are left; gives (loss, learning rate) of each. Raises `DivergedError`, the network then
-        as it was before the step that failed."""
-        config = self.config
-        size, slots = crop_size(config.augmentation, self.dataset.train), self.workers.slots(config.batch_size)
+    outcome_type = TrainingOutcome
 
-        def make(iteration: int) -> tuple[Pixels, Pixels]:
-            split = self.dataset.train
-            return batch_at(split, config.augmentation, size, config.batch_size, self.seed, iteration, slots)
-
-        batches = Batches(make, self.iteration, config.iterations, config.data_workers)
-        for images, labels in batches:
-            self.waited_s = batches.waited_s
-            share = rate_at(self.iteration, config)
-            for group, full in zip(self.optimiser.param_groups, self.full_rates, strict=True):
-                group["lr"] = full * share
-            set_training(self.network, config)
-            loss = self._step(images, labels)
-            self.iteration += 1
-            if self.average is not None:
-                self.average.update_parameters(self.network)
-            yield loss, config.learning_rate * share
-
-    def _step(self, images: Pixels, labels: Pixels) -> float:
-        """One optimiser step on this process's share of a batch, in parts; gives the loss of the whole batch."""
-        config, parts = self.config, self.config.accumulation
-        self.optimiser.zero_grad(set_to_none=True)
-        if self.fusion_weights is not None:
-            self.fusion_weights.grad = torch.zeros_like(self.fusion_weights)
-        # A part is divided by its share of all labelled pixels: so parts and processes add up to the whole batch.
-        labelled = torch.tensor(float((labels != IGNORE_LABEL).sum()) / parts, device=self.device)
-        labelled = self.workers.mean(labelled)
-        value = torch.zeros((), device=self.device)
-        count = len(images) // parts
-        for part in range(parts):
-            rows = slice(part * count, (part + 1) * count)
-            target = torch.from_numpy(labels[rows]).to(self.device).long()
-            last = part == parts - 1
-            with nullcontext() if self._shared is None or last else self._shared.no_sync():
-                with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-                    output = self._forward(to_input(images[rows], self.device))
-                loss = training_loss(output, target, config.loss, labelled=labelled, fusion_weights=self.fusion_weights)
-                torch.autograd.backward(self.scaler.scale(loss))
-            value += loss.detach()
-        total = float(self.workers.mean(value))
-        if not math.isfinite(total):
-            raise DivergedError(
-                f"the loss became {total} at iteration {self.iteration + 1}: try a lower train.learning_rate "
-                f"(now {config.learning_rate}) or a longer train.warmup_iterations (now {config.warmup_iterations})"
-            )
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        return total
+    def result(self, matrix: ConfusionMatrix, points: Sequence[CurvePoint], seconds: float) -> TrainResult:
+        """What was reached, from the last evaluation."""
+        iou = zip(self.dataset.class_names, matrix.class_iou(), strict=True)
+        return TrainResult(
+            miou=matrix.miou(),
+            class_iou={name: None if math.isnan(value) else float(value) for name, value in iou},
+            pixel_accuracy=matrix.pixel_accuracy(),
+            **self.conditions(points, seconds),
+        )
 
 
 class Curve:
-    """The points of a training's curve: the mean loss since the last one, and mIoU where it was evaluated.
+    """The points of a training's curve: the mean loss since the last one, and the score where it was evaluated.
 
     `pending`: losses since the last point.
     """
 
-    def __init__(self, iterations: int) -> None:
+    def __init__(self, iterations: int, score_name: Literal["miou", "top1"] = "miou") -> None:
         self.points: list[CurvePoint] = []
+        self._score_name = score_name
         self._every = max(1, iterations // CURVE_POINTS)
         self._last = iterations
         self.pending: list[float] = []
 
-    def add(self, iteration: int, loss: float, rate: float, miou: float | None) -> None:
+    def add(self, iteration: int, loss: float, rate: float, score: float | None) -> None:
         """Hear of a step (counted from 1) and its evaluation, if there was one."""
         self.pending.append(loss)
-        if iteration % self._every == 0 or miou is not None or iteration == self._last:
-            mean = float(np.mean(self.pending))
-            self.points.append(CurvePoint(iteration=iteration, loss=mean, learning_rate=rate, miou=miou))
+        if iteration % self._every == 0 or score is not None or iteration == self._last:
+            point = CurvePoint(iteration=iteration, loss=float(np.mean(self.pending)), learning_rate=rate)
+            self.points.append(point.model_copy(update={self._score_name: score}))
             self.pending.clear()
 
 
@@ -229,11 +169,11 @@ def train(
     with machine_lock(alone=False), reproducible(seed, device):
         trainer = Trainer(build_model(spec, classes, config.heads), dataset, config, seed, device)
         curve = Curve(config.iterations)
-        matrix = ConfusionMatrix(classes)
+        matrix = trainer.new_matrix()
         for loss, rate in trainer.steps():
             miou = None
             if is_evaluated(trainer.iteration, config):
-                matrix = evaluate(trainer.evaluated, dataset.val, classes, device, trainer.dtype)
+                matrix = trainer.evaluate()
                 miou = matrix.miou()
             curve.add(trainer.iteration, loss, rate, miou)
             if on_progress is not None:
@@ -241,34 +181,15 @@ def train(
                 waited = trainer.waited_s
                 on_progress(Progress(trainer.iteration, config.iterations, loss, rate, seconds, miou, waited_s=waited))
     seconds = time.monotonic() - started
-    return Trained(result_of(trainer, matrix, curve.points, seconds), trainer.evaluated)
+    return Trained(trainer.result(matrix, curve.points, seconds), trainer.evaluated)
 
 
-def is_evaluated(iteration: int, config: TrainConfig) -> bool:
+def is_evaluated(iteration: int, config: OptimisationConfig) -> bool:
     """Whether the validation set is evaluated after an iteration (counted from 1): evenly spread, the last included."""
     done = iteration * config.evaluations // config.iterations
     return any(
         round(config.iterations * number / config.evaluations) == iteration
         for number in range(max(1, done - 1), min(config.evaluations, done + 1) + 1)
-    )
-
-
-def result_of(trainer: Trainer, matrix: ConfusionMatrix, points: list[CurvePoint], seconds: float) -> TrainResult:
-    """What a training reached, from its last evaluation."""
-    iou = matrix.class_iou()
-    return TrainResult(
-        miou=matrix.miou(),
-        class_iou={
-            name: None if math.isnan(value) else float(value)
-            for name, value in zip(trainer.dataset.class_names, iou, strict=True)
-        },
-        pixel_accuracy=matrix.pixel_accuracy(),
-        curve=tuple(points),
-        seconds=seconds,
-        seed=trainer.seed,
-        precision=str(trainer.dtype).removeprefix("torch."),
-        environment=environment(trainer.device, torch.get_num_threads()),
-        evaluated_weights="last" if trainer.average is None else "ema",
     )
 
 

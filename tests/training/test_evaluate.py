@@ -84,14 +84,15 @@ def test_mirroring_takes_a_lopsided_networks_side_away() -> None:
     assert torch.equal(both, both.flip(2))
 
 
-def test_the_matrix_is_the_same_in_any_batches_and_boundaries_are_counted_only_if_asked_for() -> None:
+def test_the_matrix_is_the_same_in_any_batches_and_boundaries_are_counted_only_if_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     part = split(pictures())
     heard: list[tuple[int, int]] = []
     boundary = BoundaryScore(3)
     whole = evaluate(Stand(), part, 3, CPU)
-    parts = evaluate(
-        Stand(), part, 3, CPU, batch_size=2, boundary=boundary, on_progress=lambda *done: heard.append(done)
-    )
+    monkeypatch.setattr("stdc_lab.training.evaluate.BATCH_SIZE", 2)
+    parts = evaluate(Stand(), part, 3, CPU, boundary=boundary, on_progress=lambda *done: heard.append(done))
     assert np.array_equal(whole.counts, parts.counts)
     assert whole.counts.sum() == 5 * 28 * 48
     assert heard == [(2, 5), (4, 5), (5, 5)]
