@@ -8,6 +8,7 @@ import numpy as np
 from stdc_lab.config.training import Augmentation
 from stdc_lab.data.catalog import Split
 from stdc_lab.data.classes import IGNORE_LABEL, Pixels
+from stdc_lab.data.order import place_in_order
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 """Mean of ImageNet's red, green and blue, for values from 0 to 1."""
@@ -16,8 +17,8 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 
 _PADDING = tuple(round(255 * mean) for mean in IMAGE_MEAN)
 _LUMINANCE = np.array((0.299, 0.587, 0.114))
-# Two streams of random numbers from one seed, which must never meet.
-_ORDER_STREAM, _CHANGE_STREAM = 0, 1
+_CHANGE_STREAM = 1
+"""Of the random numbers from one seed: another stream than that of the order, which is 0."""
 
 
 def crop_size(config: Augmentation, split: Split) -> tuple[int, int]:
@@ -74,18 +75,13 @@ def batch_at(
     processes need not tell each other anything. Each epoch goes through all images once, in an order of its own; a
     batch may span epochs, so it may be larger than the whole split.
     """
-    first = iteration * batch_size
-    orders = {
-        epoch: np.random.default_rng([seed, _ORDER_STREAM, epoch]).permutation(len(split))
-        for epoch in range(first // len(split), (first + batch_size - 1) // len(split) + 1)
-    }
     slots = range(batch_size) if slots is None else slots
     images = np.empty((len(slots), *size, 3), np.uint8)
     labels = np.empty((len(slots), *size), np.uint8)
     for row, slot in enumerate(slots):
-        epoch, place = divmod(first + slot, len(split))
-        index = orders[epoch][place]
-        rng = np.random.default_rng([seed, _CHANGE_STREAM, first + slot])
+        number = iteration * batch_size + slot
+        index = place_in_order(number, len(split), seed)
+        rng = np.random.default_rng([seed, _CHANGE_STREAM, number])
         images[row], labels[row] = augment(split.images[index], split.labels[index], config, size, rng)
     return images, labels
 
