@@ -13,11 +13,11 @@ from stdc_lab.cli.options import write_json
 from stdc_lab.errors import ConfigError, StudyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from stdc_lab.config.pretraining import PretrainConfig
     from stdc_lab.config.recipe import RecipeConfig
-    from stdc_lab.records import TrainingOutcome
+    from stdc_lab.records import CurvePoint, TrainingOutcome
 
 Recipe = TypeVar("Recipe", bound="RecipeConfig | PretrainConfig")
 PROXY_TIMES = 20
@@ -82,6 +82,7 @@ def train_command(
                 hears=Hears(watcher.account, watcher.progress, watcher.print),
             )
         if workers.first:
+            _draw(outcome.last.curve, recipe, folder)
             _say(outcome, folder, watcher.print)
             if json is not None:
                 write_json(outcome.model_dump_json(indent=1), json)
@@ -138,7 +139,8 @@ def pretrain_command(
             if outcome.best_top1 is not None:
                 best = f"best: top-1 {outcome.best_top1:.4f} at iteration {outcome.best_iteration:,}"
                 watcher.print(f"{best}, chosen on these same images")
-            watcher.print(f"kept: {folder}/last.pt, best.pt, curve.csv, result.json")
+            _draw(outcome.last.curve, recipe, folder)
+            watcher.print(f"kept: {folder}/last.pt, best.pt, curve.csv, curve.png, result.json")
             watcher.print(f"next: stdc-lab train RECIPE --pretrained {folder}/last.pt")
             if json is not None:
                 write_json(outcome.model_dump_json(indent=1), json)
@@ -209,9 +211,21 @@ def _lengthened(recipe: Recipe, iterations: int) -> Recipe:
     return cast("Recipe", recipe.model_copy(update={"train": changed}))
 
 
+def _draw(points: Sequence[CurvePoint], recipe: RecipeConfig | PretrainConfig, folder: Path) -> None:
+    """The curve as a picture, its protocol below it."""
+    from stdc_lab.reporting.figures import curve_figure, save_png
+
+    train, size = recipe.train, recipe.data.size
+    caption = (
+        f"{recipe.title or recipe.name}: {recipe.data.name} {size[0]}x{size[1]}, batch {train.batch_size}, rate "
+        f"{train.learning_rate:g}, {'averaged' if train.ema_decay else 'last'} weights, seed {recipe.seed}"
+    )
+    save_png(curve_figure(points, train.iterations, caption), folder / "curve.png")
+
+
 def _say(outcome: TrainingOutcome, folder: Path, say: Callable[[str], None]) -> None:
     last = outcome.last
     say(f"last: mIoU {last.miou:.4f}, pixel accuracy {last.pixel_accuracy:.4f} ({last.evaluated_weights} weights)")
     if outcome.best_miou is not None:
         say(f"best: mIoU {outcome.best_miou:.4f} at iteration {outcome.best_iteration:,}, chosen on these same images")
-    say(f"kept: {folder}/last.pt, best.pt, curve.csv, result.json\nnext: stdc-lab evaluate {folder}/last.pt")
+    say(f"kept: {folder}/last.pt, best.pt, curve.csv, curve.png, result.json\nnext: stdc-lab evaluate {folder}/last.pt")

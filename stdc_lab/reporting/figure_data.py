@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stdc_lab.records import TrialRecord
+from stdc_lab.records import CurvePoint
 
 FloatArray = NDArray[np.float64]
 QUIET_SPREAD = 0.1
@@ -127,18 +128,19 @@ class Curve:
     iterations: FloatArray
     loss: FloatArray
     evaluated_at: FloatArray
-    miou: FloatArray
+    score: FloatArray
+    """mIoU, or a classifier's share of images that are right."""
 
 
-def training_curve(record: TrialRecord) -> Curve:
-    """Loss at every noted iteration, and validation mIoU at those where it was evaluated."""
-    points = record.result.curve
-    evaluated = [(point.iteration, point.miou) for point in points if point.miou is not None]
+def training_curve(points: Sequence[CurvePoint]) -> Curve:
+    """Loss at every noted iteration, and the validation score at those where it was evaluated."""
+    scores = [point.miou if point.top1 is None else point.top1 for point in points]
+    evaluated = [(point.iteration, score) for point, score in zip(points, scores, strict=True) if score is not None]
     return Curve(
         np.array([point.iteration for point in points], dtype=np.float64),
         np.array([point.loss for point in points], dtype=np.float64),
         np.array([iteration for iteration, _ in evaluated], dtype=np.float64),
-        np.array([miou for _, miou in evaluated], dtype=np.float64),
+        np.array([score for _, score in evaluated], dtype=np.float64),
     )
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from stdc_lab.analysis.frame import varied_parameters
-from stdc_lab.records import TrialRecord
+from stdc_lab.records import CurvePoint
 from stdc_lab.reporting.figure_data import (
     FloatArray,
     along_line,
@@ -145,25 +145,26 @@ def parameters_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     return figure
 
 
-def curve_figure(record: TrialRecord) -> Figure:
-    """Training loss and validation mIoU over the iterations of one training."""
-    curve = training_curve(record)
-    figure = _figure(7.2, 2.6, legend=0.05)
+def curve_figure(points: Sequence[CurvePoint], iterations: int, caption: str = "") -> Figure:
+    """Training loss and validation score over the iterations of one training; caption: its protocol, put below."""
+    curve = training_curve(points)
+    figure = _figure(7.2, 2.6, caption, legend=0.05)
     left, right = figure.subplots(1, 2)
     _dress(left, "Iteration", "Training loss")
-    _dress(right, "Iteration", "mIoU (validation, 0–1)")
+    classifier = any(point.top1 is not None for point in points)
+    _dress(right, "Iteration", "Top-1 accuracy (validation, 0–1)" if classifier else "mIoU (validation, 0–1)")
     if len(curve.iterations):
         left.plot(curve.iterations, curve.loss, color=INK, linewidth=1.1)
         left.set_ylim(bottom=0)
     else:
         _say_nothing(figure, left, "no curve was kept")
     if len(curve.evaluated_at):
-        right.plot(curve.evaluated_at, curve.miou, color=BLUE, linewidth=1.2, marker="o", markersize=4.5)
-        right.set_ylim(0, max(0.05, float(curve.miou.max()) * 1.12))
+        right.plot(curve.evaluated_at, curve.score, color=BLUE, linewidth=1.2, marker="o", markersize=4.5)
+        right.set_ylim(0, max(0.05, float(curve.score.max()) * 1.12))
     else:
         _say_nothing(figure, right, "not evaluated on the way")
     for axes in (left, right):
-        axes.set_xlim(0, record.train.iterations * 1.02)
+        axes.set_xlim(0, iterations * 1.02)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     return figure
 

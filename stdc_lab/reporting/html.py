@@ -73,7 +73,11 @@ def _figures(frame: pd.DataFrame, config: StudyConfig, records: Mapping[int, Tri
     figures = {"pareto": pareto_figure(frame, line)}
     if not finished_trials(frame).empty:
         figures |= {"macs": macs_figure(frame, line), "parameters": parameters_figure(frame, line)}
-    return figures | {f"curve-{number}": curve_figure(record) for number, record in records.items() if record}
+    return figures | {
+        f"curve-{number}": curve_figure(record.result.curve, record.train.iterations)
+        for number, record in records.items()
+        if record
+    }
 
 
 def _write_figures(target: Path, figures: Mapping[str, Figure]) -> dict[str, str]:

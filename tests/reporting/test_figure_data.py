@@ -99,10 +99,10 @@ def test_a_median_needs_two_values():
 
 def test_a_curve_has_miou_where_it_was_evaluated():
     record = make_record(0, presets["stdc1"], study_config(), 0.5, 20.0)
-    curve = data.training_curve(record)
+    curve = data.training_curve(record.result.curve)
     assert len(curve.iterations) == len(curve.loss) == 60
     assert curve.evaluated_at.tolist() == [150, 300, 450, 600]
-    assert curve.miou[-1] == pytest.approx(0.5)
+    assert curve.score[-1] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from stdc_lab.arch import presets
+from stdc_lab.records import CurvePoint
 from stdc_lab.reporting import curve_figure, macs_figure, parameters_figure, pareto_figure
 from tests.study_folder import make_record, study_config
 
@@ -62,8 +63,14 @@ def test_parameters_figure_has_two_panels_for_each_parameter(frame):
 
 
 def test_curve_figure_has_labels_with_units():
-    said = texts(curve_figure(make_record(0, presets["stdc1"], study_config(), 0.5, 20.0)))
-    assert {"Iteration", "Training loss", "mIoU (validation, 0–1)"} <= set(said)
+    record = make_record(0, presets["stdc1"], study_config(), 0.5, 20.0)
+    said = texts(curve_figure(record.result.curve, record.train.iterations, "STDC1 on scenes"))
+    assert {"Iteration", "Training loss", "mIoU (validation, 0–1)", "STDC1 on scenes"} <= set(said)
+
+
+def test_the_curve_of_a_classifier_is_named_so():
+    points = [CurvePoint(iteration=n, loss=1 / n, learning_rate=0.1, top1=n / 10) for n in (1, 5)]
+    assert "Top-1 accuracy (validation, 0–1)" in texts(curve_figure(points, 5))
 
 
 @pytest.mark.parametrize("draw", [pareto_figure, macs_figure, parameters_figure])
