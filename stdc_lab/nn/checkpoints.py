@@ -193,7 +193,8 @@ def read_tensors(path: Path) -> Any:
         code = re.search(r"GLOBAL ([\w.]+)|Unsupported class ([\w.]+)", str(error))
         named = (code[1] or code[2]) if code else None
         if named is None:
-            raise CheckpointError(f"{path}: no checkpoint that PyTorch can read: {_first_line(error)}") from error
+            # PyTorch's own words would advise to read it without care.
+            raise CheckpointError(f"{path}: no checkpoint that PyTorch can read: damaged, or of another kind") from error
         raise CheckpointError(
             f"{path}: refused: it holds more than tensors and plain values ({named}), and reading that could run code"
         ) from error

@@ -202,6 +202,7 @@ def test_what_is_no_released_checkpoint(
         read_released(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+    assert "weights_only" not in str(caught.value)  # to read it with less care is no advice
     assert not (tmp_path / "was_here").exists()
 
 
