@@ -35,6 +35,8 @@ _PLAIN_NUMPY: list[Any] = [
     *(type(np.dtype(kind)) for kind in ("float32", "float64", "int64")),
 ]
 
+UNREADABLE = "no checkpoint that PyTorch can read: damaged, or of another kind"
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -194,14 +196,12 @@ def read_tensors(path: Path) -> Any:
         named = (code[1] or code[2]) if code else None
         if named is None:
             # PyTorch's own words would advise to read it without care.
-            raise CheckpointError(f"{path}: no checkpoint that PyTorch can read: damaged, or of another kind") from error
+            raise CheckpointError(f"{path}: {UNREADABLE}") from error
         raise CheckpointError(
             f"{path}: refused: it holds more than tensors and plain values ({named}), and reading that could run code"
         ) from error
     except Exception as error:  # a damaged file fails in as many ways as there are formats
-        raise CheckpointError(
-            f"{path}: no checkpoint that PyTorch can read (damaged or of another kind): {_first_line(error)}"
-        ) from error
+        raise CheckpointError(f"{path}: {UNREADABLE}") from error
 
 
 def write_tensors(path: Path, content: Mapping[str, Any]) -> None:
