@@ -29,3 +29,10 @@ def progress_line() -> Iterator[Shown]:
             bar.update(task, description=what, completed=done, total=total or None)
 
         yield show
+
+
+def clock(seconds: float) -> str:
+    """Seconds as `2:05` or `1:02:05`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -62,7 +62,7 @@ def train_command(
     folder = out if out is not None else Path("runs") / recipe.name
     path = read_data_option(data or [], recipe.data.name, "the data set of this training")
 
-    from stdc_lab.cli.watching import TrainingWatcher
+    from stdc_lab.cli.training import TrainingWatcher
     from stdc_lab.data import load_dataset
     from stdc_lab.machine import choose_device
     from stdc_lab.training.run import Hears, run_training
@@ -122,7 +122,7 @@ def pretrain_command(
     folder = out if out is not None else Path("runs") / recipe.name
     path = read_data_option(data or [], recipe.data.name, "a folder of images sorted into classes")
 
-    from stdc_lab.cli.watching import TrainingWatcher
+    from stdc_lab.cli.training import TrainingWatcher
     from stdc_lab.data.images import load_image_folder
     from stdc_lab.machine import choose_device
     from stdc_lab.training.run import Hears, run_pretraining

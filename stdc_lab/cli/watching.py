@@ -15,14 +15,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from stdc_lab.analysis.frame import load_study
+from stdc_lab.cli.progress import clock
 from stdc_lab.records import ProfileResult, TrialRecord
 from stdc_lab.search import Watcher
 from stdc_lab.search.objective import Candidate
 from stdc_lab.training import Progress as TrainingProgress
 
 PLAIN_LINES_PER_TRIAL = 4
-PLAIN_LINE_S = 30.0
-"""How often a training says in a file or pipe where it stands."""
 
 
 class ConsoleWatcher(Watcher):
@@ -70,7 +69,7 @@ class ConsoleWatcher(Watcher):
     def trial_progress(self, candidate: Candidate, progress: TrainingProgress) -> None:
         left = progress.seconds / progress.iteration * (progress.iterations - progress.iteration)
         note = (
-            f"  loss {progress.loss:.3f}  rate {progress.learning_rate:.4f}  {_clock(left)} left"
+            f"  loss {progress.loss:.3f}  rate {progress.learning_rate:.4f}  {clock(left)} left"
             f"  (trial {self.done + 1} of {self.wanted})"
         )
         self._show(f"trial {candidate.number}", progress.iteration, progress.iterations, note)
@@ -88,7 +87,7 @@ class ConsoleWatcher(Watcher):
             ms = "not timed" if latency is None else f"{latency.median_ms:.1f} ms"
             text = (
                 f"mIoU {record.result.miou:.3f}  {ms}  {record.profile.macs / 1e9:.2f} GMACs  "
-                f"{record.profile.num_params / 1e6:.2f} M parameters  trained in {_clock(record.result.seconds)}"
+                f"{record.profile.num_params / 1e6:.2f} M parameters  trained in {clock(record.result.seconds)}"
             )
             self.done += 1
         self.console.print(f"trial {candidate.number:>3}{name}: {text}{self._time_left()}")
@@ -111,67 +110,7 @@ class ConsoleWatcher(Watcher):
         if fresh < 1 or self.done >= self.wanted:
             return ""
         left = (time.monotonic() - self.started_at) / fresh * (self.wanted - self.done)
-        return f"  [{self.done}/{self.wanted}, about {_clock(left)} left]".replace("[", "\\[")
-
-
-SCORE_NAMES = {"miou": "mIoU", "top1": "top-1"}
-
-
-class TrainingWatcher:
-    """A whole training on the console: the account, a live line with an estimate, and every evaluation."""
-
-    def __init__(self, *, speaks: bool = True, errors: bool = False) -> None:
-        self.console = Console(highlight=False, soft_wrap=True, stderr=errors, quiet=not speaks)
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}{task.fields[note]}"),
-            console=self.console,
-            transient=True,
-            disable=not (self.console.is_terminal and speaks),
-        )
-        self.task = self.bar.add_task("", total=1, visible=False, note="")
-        self.said_at = time.monotonic()
-
-    def __enter__(self) -> Self:
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.stop()
-
-    def print(self, text: str) -> None:
-        self.console.print(text, markup=False)
-
-    def data(self, what: str, done: int, total: int) -> None:
-        self.bar.update(
-            self.task, description=f"preparing {what}", completed=done, total=total, note="", visible=done < total
-        )
-
-    def account(self, text: str) -> None:
-        self.print(text)
-
-    def progress(self, progress: TrainingProgress) -> None:
-        done = progress.iteration - progress.first_iteration
-        left = progress.seconds / done * (progress.iterations - progress.iteration)
-        waiting = progress.waited_s / max(progress.seconds, 1e-9)
-        note = f"  loss {progress.loss:.3f}  rate {progress.learning_rate:.2g}  {_clock(left)} left"
-        if waiting > 0.05:
-            note += f"  (waiting for data {waiting:.0%} of the time: more train.data_workers may help)"
-        self.bar.update(
-            self.task, description="training", completed=progress.iteration, total=progress.iterations, note=note,
-            visible=progress.iteration < progress.iterations,
-        )  # fmt: skip
-        place = f"{progress.iteration:>7,}/{progress.iterations:,}"
-        if progress.score is not None:
-            self.print(f"{place}  validation {SCORE_NAMES[progress.score_name]} {progress.score:.4f}{note}")
-        elif not self.console.is_terminal and time.monotonic() - self.said_at > PLAIN_LINE_S:
-            self.print(f"{place}{note}")
-        else:
-            return
-        self.said_at = time.monotonic()
+        return f"  [{self.done}/{self.wanted}, about {clock(left)} left]".replace("[", "\\[")
 
 
 def print_front(folder: Path, console: Console | None = None) -> None:
@@ -200,10 +139,3 @@ def print_front(folder: Path, console: Console | None = None) -> None:
             style="bold" if row["on_front"] else None,
         )
     console.print(table)
-
-
-def _clock(seconds: float) -> str:
-    """Seconds as `2:05` or `1:02:05`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

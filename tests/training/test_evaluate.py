@@ -10,7 +10,7 @@ from torch.nn import functional
 from stdc_lab.arch import ArchSpec, DecoderSpec
 from stdc_lab.config.data import DataConfig
 from stdc_lab.config.training import TrainingHeads
-from stdc_lab.data import CLASS_COLOURS, CLASS_NAMES, Dataset, Split
+from stdc_lab.data import CLASS_COLOURS, CLASS_NAMES, IMAGE_MEAN, IMAGE_STD, Dataset, Split
 from stdc_lab.errors import CheckpointError, ConfigError, DataError
 from stdc_lab.nn import SegOutput, build_classifier, build_model
 from stdc_lab.nn.checkpoints import Checkpoint
@@ -45,6 +45,20 @@ def split(images: np.ndarray, classes: int = 3) -> Split:
     labels = np.random.default_rng(1).integers(0, classes, images.shape[:3], dtype=np.uint8)
     labels[:, :4] = 255
     return Split(images, labels, tuple(str(index) for index in range(len(images))))
+
+
+@pytest.mark.parametrize("kind", ["own", "read-only", "mirrored"])
+def test_input_is_normalised_by_channel_and_the_images_stay_as_they_are(kind: str) -> None:
+    images = pictures(size=(7, 11))
+    images.flags.writeable = kind != "read-only"
+    given = images[:, :, ::-1] if kind == "mirrored" else images
+    before = given.copy()
+    inputs = to_input(given, CPU)
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGE_MEAN, IMAGE_STD))
+    wanted = (torch.from_numpy(before).permute(0, 3, 1, 2) / 255 - mean) / std
+    torch.testing.assert_close(inputs, wanted, rtol=0, atol=1e-5, check_stride=False)
+    assert np.array_equal(given, before)
 
 
 def test_one_scale_is_what_the_paper_does() -> None:
