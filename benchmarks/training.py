@@ -4,18 +4,18 @@
 
 Side by side on the same files, network, size, batch, augmentation and losses:
 
-- plain: PIL and a DataLoader (its best number of workers counts), float32, default layout, default allocator, losses
-  by torch's own functions;
+- plain: PIL and a DataLoader, float32, default layout, default allocator, losses by torch's own functions;
 - stdc_lab: `Trainer` with its defaults: decoded images in the cache, batches made by a thread, bfloat16 where the
   processor has it, channels-last, freed memory kept. It also averages the weights, which the plain recipe does not.
 
-Each turn is a process of its own, the sides take turns, and a ratio is that of two neighbouring turns: median (lowest
-to highest). Decoding and resizing are not in our pipeline's time: the cache did them once, and what that took is
-printed. Our pipeline's time holds normalisation, since the plain one's does. Memory is the highest resident set of a
-process, to which each worker of the plain recipe adds the pages that it alone holds; a map of the cache counts as ours.
-Without --data: synthetic scenes, written as PNGs of twice the size into a temporary folder.
+Of either side's input pipeline the best number of workers counts. Each turn is a process of its own, the sides take
+turns, and a ratio is that of two neighbouring turns: median (lowest to highest). Decoding and resizing are not in our
+pipeline's time: the cache did them once, and what that took is printed. Our pipeline's time holds normalisation, since
+the plain one's does. Memory is the highest resident set of a process, to which each worker of the plain recipe adds the
+pages that it alone holds; a map of the cache counts as ours. Without --data: synthetic scenes, written as PNGs of twice
+the size into a temporary folder.
 
-About ten minutes on two cores, on which nothing else should run meanwhile.
+With --rounds 3 --steps 15 --seconds 3 about five minutes on two cores, on which nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ CLASSES = len(CLASS_NAMES)
 WARM_BATCHES, WARM_STEPS = 8, 4
 """Not timed: workers start, queues fill, memory is asked for the first time."""
 PLAIN_WORKERS = tuple(count for count in (0, 1, 2) if count <= usable_cores())
+OUR_THREADS = tuple(range(1, usable_cores() + 1))
 PADDING = tuple(round(255 * mean) for mean in IMAGE_MEAN)
 TRAIN_SCENES, VAL_SCENES = 367, 101
 """As many as CamVid has images."""
@@ -380,7 +381,10 @@ def take_turns(setup: Setup, rounds: int) -> dict[str, Any]:
         for workers, rate in rates.items():
             note(f"input with {workers} workers, plain", rate)
         note("input, plain", max(rates.values()))
-        note("input, stdc_lab", apart(images_a_second, setup, our_batches, setup.train.data_workers))
+        rates = {threads: apart(images_a_second, setup, our_batches, threads) for threads in OUR_THREADS}
+        for threads, rate in rates.items():
+            note(f"input with {threads} threads, stdc_lab", rate)
+        note("input, stdc_lab", max(rates.values()))
         for side, function, workers in (
             ("plain", plain_training, best),
             ("stdc_lab", our_training, setup.train.data_workers),

@@ -82,7 +82,7 @@ def train_command(
                 hears=Hears(watcher.account, watcher.progress, watcher.print),
             )
         if workers.first:
-            _draw(outcome.last.curve, recipe, folder)
+            _draw(outcome.last.curve, recipe, folder, anew=watcher.steps > 0)
             _say(outcome, folder, watcher.print)
             if json is not None:
                 write_json(outcome.model_dump_json(indent=1), json)
@@ -139,7 +139,7 @@ def pretrain_command(
             if outcome.best_top1 is not None:
                 best = f"best: top-1 {outcome.best_top1:.4f} at iteration {outcome.best_iteration:,}"
                 watcher.print(f"{best}, chosen on these same images")
-            _draw(outcome.last.curve, recipe, folder)
+            _draw(outcome.last.curve, recipe, folder, anew=watcher.steps > 0)
             watcher.print(f"kept: {folder}/last.pt, best.pt, curve.csv, curve.png, result.json")
             watcher.print(f"next: stdc-lab train RECIPE --pretrained {folder}/last.pt")
             if json is not None:
@@ -211,8 +211,12 @@ def _lengthened(recipe: Recipe, iterations: int) -> Recipe:
     return cast("Recipe", recipe.model_copy(update={"train": changed}))
 
 
-def _draw(points: Sequence[CurvePoint], recipe: RecipeConfig | PretrainConfig, folder: Path) -> None:
-    """The curve as a picture, its protocol below it."""
+def _draw(points: Sequence[CurvePoint], recipe: RecipeConfig | PretrainConfig, folder: Path, *, anew: bool) -> None:
+    """The curve as a picture, its protocol below it; if not `anew`, only where there is none."""
+    path = folder / "curve.png"
+    if path.exists() and not anew:
+        return
+
     from stdc_lab.reporting.figures import curve_figure, save_png
 
     train, size = recipe.train, recipe.data.size
@@ -220,7 +224,10 @@ def _draw(points: Sequence[CurvePoint], recipe: RecipeConfig | PretrainConfig, f
         f"{recipe.title or recipe.name}: {recipe.data.name} {size[0]}x{size[1]}, batch {train.batch_size}, rate "
         f"{train.learning_rate:g}, {'averaged' if train.ema_decay else 'last'} weights, seed {recipe.seed}"
     )
-    save_png(curve_figure(points, train.iterations, caption), folder / "curve.png")
+    try:
+        save_png(curve_figure(points, train.iterations, caption), path)
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be written: {error.strerror}; everything else of it is kept") from error
 
 
 def _say(outcome: TrainingOutcome, folder: Path, say: Callable[[str], None]) -> None:

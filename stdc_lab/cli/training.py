@@ -32,6 +32,8 @@ class TrainingWatcher:
         )
         self.task = self.bar.add_task("", total=1, visible=False, note="")
         self.said_at = time.monotonic()
+        self.steps = 0
+        """How many were taken here, not before."""
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -54,6 +56,7 @@ class TrainingWatcher:
         self.print(text)
 
     def progress(self, progress: TrainingProgress) -> None:
+        self.steps += 1
         done = progress.iteration - progress.first_iteration
         left = progress.seconds / done * (progress.iterations - progress.iteration)
         waiting = progress.waited_s / max(progress.seconds, 1e-9)

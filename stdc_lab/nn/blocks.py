@@ -26,6 +26,15 @@ class ConvBN(nn.Sequential):
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(out_channels)
 
+    def forward(self, features: Tensor) -> Tensor:
+        if not (self.conv.groups > 1 and self.training and _low_precision_on_cpu(features)):
+            normed: Tensor = super().forward(features)
+            return normed
+        # oneDNN's gradient of a depthwise convolution takes seven times as long in bfloat16 as in float32.
+        with torch.autocast("cpu", enabled=False):
+            convolved = self.conv(features.float()).to(features.dtype)
+        return self.bn(convolved)  # type: ignore[no-any-return]
+
 
 class StdcModule(nn.Module):
     """A short-term dense concatenate module (section 3.1, figure 3): blocks in a row, all outputs concatenated.
@@ -85,6 +94,10 @@ class StdcModule(nn.Module):
             outputs.append(current)
         fused = torch.cat(outputs, dim=1)
         return fused if self.residual is None else fused + self.residual(features)
+
+
+def _low_precision_on_cpu(features: Tensor) -> bool:
+    return features.device.type == "cpu" and torch.is_autocast_enabled("cpu")
 
 
 def _residual(in_channels: int, out_channels: int, halves: bool, depthwise: bool) -> nn.Module:

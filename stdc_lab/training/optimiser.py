@@ -45,6 +45,7 @@ def make_optimiser(
         ],
         lr=config.learning_rate,
         momentum=config.momentum,
+        fused=True,  # one pass over the memory of all parameters
     )
 
 

@@ -50,7 +50,7 @@ class Child:
         until = time.monotonic() + START_S
         while not path.exists():
             assert self.process.is_alive() and time.monotonic() < until, self.errors
-            time.sleep(0.002)
+            time.sleep(0.01)
 
 
 @contextmanager

@@ -97,13 +97,14 @@ def test_from_a_yaml_to_weights_that_evaluate(recipe: Path, tmp_path: Path) -> N
     evaluated = stdc_lab("evaluate", folder / "last.pt", "--json", "-")
     assert json.loads(evaluated.stdout)["miou"] == result["last"]["miou"]
 
-    before = contents(folder)
+    assert (folder / "curve.png").stat().st_size > 1000
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != ".training.lock"}
     again = stdc_lab("train", recipe, "--json", "-", cwd=tmp_path)
     assert again.returncode == 0
     assert json.loads(again.stdout) == result
     assert "runs/tiny: all 6 iterations were done before; nothing to train" in again.stderr
     assert "validation mIoU" not in again.stderr and "batch 2" not in again.stderr
-    assert contents(folder) == before
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_json_on_stdout_stands_alone(recipe: Path, tmp_path: Path) -> None:
@@ -222,6 +223,22 @@ def test_a_full_disk_ends_with_2_and_names_the_file(
     done = stdc_lab("train", recipe, "--out", "run", cwd=tmp_path)
     assert done.returncode == 0 and "going on after iteration 3" in done.stdout
     assert [row["iteration"] for row in curve(tmp_path / "run")] == list("123456")
+
+
+def test_a_picture_that_cannot_be_written_loses_nothing(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    options = ("--out", "run", "--iterations", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr("stdc_lab.reporting.figures.save_png", full)
+        done = stdc_lab("train", recipe, *options, cwd=tmp_path)
+    assert_refused(done, "run/curve.png: cannot be written: No space left on device; everything else of it is kept")
+    done = stdc_lab("train", recipe, *options, cwd=tmp_path)
+    assert done.returncode == 0 and "nothing to train" in done.stdout
+    assert (tmp_path / "run" / "curve.png").stat().st_size > 1000
 
 
 def test_a_folder_in_use_or_begun_with_something_else_is_left_alone(recipe: Path, tmp_path: Path) -> None:

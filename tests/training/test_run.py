@@ -52,10 +52,11 @@ RECIPE = recipe_of()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_tensorboard() -> Iterator[None]:
-    """It takes longer to import than most trainings here."""
+def short_trainings() -> Iterator[None]:
+    """TensorBoard takes longer to import than most of them; a point of the result's curve is two or three steps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "torch.utils.tensorboard", None)
+        patch.setattr(trainer_module, "CURVE_POINTS", 2)
         yield
 
 
@@ -178,9 +179,13 @@ def test_a_training_keeps_all_that_was_promised(through: tuple[Path, TrainingOut
     ids=["averaged", "faithful", "frozen"],
 )
 def test_a_training_that_was_stopped_ends_as_one_that_ran_through(
-    recipe: RecipeConfig, dataset: Dataset, tmp_path: Path
+    recipe: RecipeConfig, through: tuple[Path, TrainingOutcome], dataset: Dataset, tmp_path: Path
 ) -> None:
-    whole = run_training(recipe, tmp_path / "whole", dataset, CPU)
+    if recipe == RECIPE:
+        reference, whole = through
+    else:
+        reference = tmp_path / "whole"
+        whole = run_training(recipe, reference, dataset, CPU)
     first = stopped_at(1, recipe, tmp_path / "parts", dataset)
     assert first.steps == [1]
     assert first.stopped == [
@@ -194,7 +199,7 @@ def test_a_training_that_was_stopped_ends_as_one_that_ran_through(
     outcome = run_training(recipe, tmp_path / "parts", dataset, CPU, hears=third.hears)
     assert third.steps == [6]
     assert third.texts[0].endswith("going on after iteration 5\n")
-    assert_same_training(tmp_path / "parts", tmp_path / "whole")
+    assert_same_training(tmp_path / "parts", reference)
     assert (outcome.best_miou, outcome.best_iteration) == (whole.best_miou, whole.best_iteration)
 
 
@@ -205,25 +210,30 @@ def test_the_seconds_of_all_parts_add_up(dataset: Dataset, tmp_path: Path) -> No
     torch.save({**state, "seconds": 5000.0}, tmp_path / "state.pt")
     stopped_at(5, RECIPE, tmp_path, dataset)
     assert 5000 < load(tmp_path / "state.pt")["seconds"] < 5100
+    # Weights that were not evaluated claim no mIoU.
+    assert load_checkpoint(tmp_path / "last.pt").protocol["miou"] is None
+    assert load_checkpoint(tmp_path / "best.pt").protocol["miou"] is not None
     assert 5000 < run_training(RECIPE, tmp_path, dataset, CPU).last.seconds < 5100
 
 
-def test_weights_that_were_not_evaluated_claim_no_miou(dataset: Dataset, tmp_path: Path) -> None:
-    stopped_at(5, RECIPE, tmp_path, dataset)
-    assert load_checkpoint(tmp_path / "last.pt").protocol["miou"] is None
-    assert load_checkpoint(tmp_path / "best.pt").protocol["miou"] is not None
+def test_the_best_of_an_earlier_part_stays_the_best(dataset: Dataset, tmp_path: Path) -> None:
+    stopped_at(4, RECIPE, tmp_path, dataset)
+    state = load(tmp_path / "state.pt")
+    assert state["best"]["iteration"] == 3
+    state["best"]["score"] = 0.99
+    torch.save(state, tmp_path / "state.pt")
+    best = (tmp_path / "best.pt").read_bytes()
+    outcome = run_training(RECIPE, tmp_path, dataset, CPU)
+    assert (outcome.best_miou, outcome.best_iteration) == (0.99, 3)
+    assert outcome.last.miou < 0.99
+    assert (tmp_path / "best.pt").read_bytes() == best
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_waits_for_the_end_of_its_step(
-    number: signal.Signals,
-    through: tuple[Path, TrainingOutcome],
-    dataset: Dataset,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    through: tuple[Path, TrainingOutcome], dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch, handled(number):
-        signal_in_step(patch, 5, [number])
+    with monkeypatch.context() as patch, handled(signal.SIGTERM):
+        signal_in_step(patch, 5, [signal.SIGTERM])
         with pytest.raises(KeyboardInterrupt):
             run_training(RECIPE, tmp_path, dataset, CPU)
     assert load(tmp_path / "state.pt")["trainer"]["iteration"] == 5

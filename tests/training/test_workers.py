@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 from ruamel.yaml import YAML
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.data import load_dataset
@@ -126,17 +128,39 @@ def write(recipe: RecipeConfig, path: Path) -> Path:
     return path
 
 
-def test_torchrun_starts_a_training_that_speaks_with_one_voice(tmp_path: Path) -> None:
-    recipe = RECIPES["details"]
-    path = write(recipe, tmp_path / "tiny.yaml")
+def assert_one_voice(output: str, folder: Path, alone: Path) -> None:
+    """Each line is said once, of a training like that of one process."""
+    assert output.count("8 images a step: 2 process(es) × 1 part(s) × 4") == 1
+    assert output.count("last: mIoU") == output.count("      4/4") == 1
+    assert_agree(folder, alone)
+
+
+def test_what_torchrun_starts_speaks_with_one_voice(tmp_path: Path) -> None:
+    # All of torchrun but its command line; its processes start from one that has PyTorch imported.
+    path, logs = write(RECIPES["details"], tmp_path / "tiny.yaml"), DefaultLogsSpecs(str(tmp_path), Std.ALL)
+    place: dict[str, Any] = {"min_nodes": 1, "max_nodes": 1, "nproc_per_node": 2, "rdzv_endpoint": "localhost:0"}
+    config = LaunchConfig(**place, rdzv_backend="c10d", start_method="forkserver", logs_specs=logs)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        elastic_launch(config, in_child.stdc_lab)("train", path, "--out", tmp_path / "run")
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    said = {place.parent.name: place.read_text() for place in tmp_path.rglob("stdout.log")}
+    assert said["1"] == ""
+    assert_one_voice(said["0"], tmp_path / "run", alone(RECIPES["details"], tmp_path / "one"))
+    assert [place.read_text() for place in tmp_path.rglob("stderr.log")] == ["", ""]
+
+
+@pytest.mark.slow
+def test_the_command_torchrun_starts_a_training(tmp_path: Path) -> None:
+    path = write(RECIPES["details"], tmp_path / "tiny.yaml")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*torchrun, "-m", "stdc_lab.cli.main", "train", path.name, "--out", "run", "--json", "result.json"]
+    command = [*torchrun, "-m", "stdc_lab.cli.main", "train", path.name, "--out", "run"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("8 images a step: 2 process(es) × 1 part(s) × 4") == 1
-    assert done.stdout.count("last: mIoU") == done.stdout.count("      4/4") == 1
+    assert_one_voice(done.stdout, tmp_path / "run", alone(RECIPES["details"], tmp_path / "one"))
     assert "Warning" not in done.stderr
-    assert_agree(tmp_path / "run", alone(recipe, tmp_path / "one"))
 
 
 def test_a_batch_that_cannot_be_shared_is_one_message(tmp_path: Path) -> None:
