@@ -9,6 +9,7 @@ global pooling sees the whole image.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -139,6 +140,31 @@ def analyse(
             siblings.append(_part_of(group, name, fields))
     parts = tuple(_joined(name, children, fields[name]) for name, children in by_part.items())
     return NetworkCost(spec, size, num_classes, head, _sum(parts), parts)
+
+
+def layers(
+    spec: ArchSpec,
+    size: Size = (512, 1024),
+    num_classes: int = 19,
+    *,
+    head: HeadName = "seg",
+    auxiliary: bool = False,
+    detail_strides: Collection[int] = (),
+) -> dict[str, Layer]:
+    """Every convolution and linear layer by its path: `stage 3/module 1/block 2`; `stage 1/conv 1`, a part of its own.
+
+    Arguments as of `analyse`.
+    """
+    by_path: dict[str, Layer] = {}
+    modules: Counter[str] = Counter()
+    for group in _groups(spec, size, num_classes, head, auxiliary, detail_strides):
+        for _ in range(group.times):
+            modules[group.part] += group.name == "module"
+            name = f"module {modules[group.part]}" if group.name == "module" else group.name
+            path = group.part if name == group.part else f"{group.part}/{name}"
+            for layer in group.layers:
+                by_path[path if len(group.layers) == 1 else f"{path}/{layer.name}"] = layer
+    return by_path
 
 
 def module_weights(in_channels: int, out_channels: int, num_blocks: int) -> float:
