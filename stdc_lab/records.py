@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
 
 from stdc_lab.arch import ArchSpec
 from stdc_lab.arch.theory import Part
 from stdc_lab.config.data import DataConfig
-from stdc_lab.config.training import TrainConfig
+from stdc_lab.config.training import TrainConfig, TrainingHeads
 from stdc_lab.config.values import Arch, Extent, Size, Value
 
 
@@ -46,23 +48,35 @@ class LatencyResult(Value):
 
 
 class StageCost(Value):
-    """A part of the network: one of the five stages, the decoder, the head."""
+    """A part of the network: one of the five stages, the decoder, the head; or what such a part is made of."""
 
     name: str
     output_channels: int
     output_size: Extent
     num_params: int
     macs: int
+    activations: int | None = None
+    """Elements that its convolutions and linear layers put out."""
+    peak_activations: int | None = None
+    """The most elements of feature maps alive at once while it runs, see `arch.operations.peak`."""
+    receptive_field: int | None = None
+    """Side in pixels of what its convolutional path sees of the image; null where all comes from a global mean."""
+    whole_image: bool | None = None
+    """Whether a global pooling lies behind it."""
+    parts: tuple[StageCost, ...] = ()
 
     @classmethod
     def of(cls, part: Part) -> StageCost:
-        """What theory says of a part of a network."""
+        """What theory says of a part of a network, without what it is made of."""
         return cls(
             name=part.name,
             output_channels=part.output_channels,
             output_size=part.output_size,
             num_params=part.cost.num_params,
             macs=part.cost.macs,
+            activations=part.cost.activations,
+            receptive_field=part.receptive_field,
+            whole_image=part.whole_image,
         )
 
 
@@ -73,6 +87,61 @@ class MacCounters(Value):
     fvcore: int | None = None
     thop: int | None = None
     torch: int | None = None
+    """Half of the FLOPs that it reports."""
+
+
+CounterName = Literal["torch", "fvcore", "thop", "ptflops"]
+
+
+class AccountRow(Value):
+    """Something that a counter counts: `times` for each of `elements` where it is no multiply-accumulate of theory."""
+
+    name: str
+    count: int
+    times: int | None = None
+    elements: int | None = None
+
+
+class CounterAccount(Value):
+    """What a counter's answer is made of, in its own unit: the rows and what they leave add up to the total."""
+
+    counter: CounterName
+    unit: str
+    total: int
+    """As the counter reports it."""
+    rows: tuple[AccountRow, ...]
+    """From the spec and the counter's rules, not from its answer."""
+    unaccounted: int
+    """Zero, unless the installed counter follows other rules than those known here."""
+    rounded_to: int = 1
+    """What the total is a multiple of: a published figure is rounded."""
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if sum(row.count for row in self.rows) + self.unaccounted != self.total:
+            raise ValueError("the rows and what is unaccounted must add up to the total")
+        return self
+
+    @property
+    def closes(self) -> bool:
+        """Whether everything is accounted for, as far as the total is given."""
+        return 2 * abs(self.unaccounted) < self.rounded_to
+
+
+class TrainingCost(Value):
+    """What the training form of a network costs: the deployed one and the heads that only training needs."""
+
+    heads: TrainingHeads
+    num_params: int
+    macs: int
+    activations: int
+    peak_activations: int
+    """Of a forward pass in evaluation mode; training keeps feature maps for the way back."""
+    head_costs: tuple[StageCost, ...]
+    """The training heads alone."""
+    counters: MacCounters
+    accounts: tuple[CounterAccount, ...]
+    """All heads run; only the main logits are returned, so a counter that traces the graph drops the others."""
 
 
 class ProfileResult(Value):
@@ -80,15 +149,29 @@ class ProfileResult(Value):
 
     arch: Arch
     arch_id: str
+    head: Literal["seg", "cls"] = "seg"
+    """The segmenter, or the classifier that its backbone is pretrained in."""
     num_classes: int
     size: Size
     num_params: int
     macs: int
     """Multiply-accumulates of convolutions and linear layers at `size`, batch 1, by theory."""
+    activations: int | None = None
+    """Elements that convolutions and linear layers put out."""
+    peak_activations: int | None = None
+    """The most elements of feature maps alive at once, see `arch.operations.peak`."""
+    peak_at: str | None = None
+    """The operation during which that is."""
     counters: MacCounters
+    accounts: tuple[CounterAccount, ...] = ()
     not_counted: dict[str, dict[str, int]]
     """Operations that a counter met and did not count: counter → operation → how often."""
+    released_form: CounterAccount | None = None
+    """thop on the classifier as the released code arranges it, stages registered twice."""
+    published: CounterAccount | None = None
+    """How a published count of this network comes about; what is unaccounted is what its rounding leaves out."""
     stages: tuple[StageCost, ...]
+    training: TrainingCost | None = None
     latency: LatencyResult | None = None
     environment: Environment | None = None
 

@@ -1,27 +1,33 @@
 """Multiply-accumulates by several counters, side by side: they agree on convolutions only.
 
 theory: convolutions and linear layers in closed form, from the spec alone (`arch.theory`).
-torch: `torch.utils.flop_counter`, two for each multiply-accumulate of convolutions and linear layers; halved here.
-fvcore: adds two for each batch-norm element, one for each globally pooled element and four for each
-    bilinearly interpolated one; sees nothing in element-wise sums and products.
-thop: batch norm, ReLU and pooling modules by rules of its own; nothing that is a function rather than a module.
+torch: `torch.utils.flop_counter`, two for each multiply-accumulate of convolutions and linear layers.
+fvcore, thop: the same layers, and some other operations by rules of their own.
+
+`accounting` says by name why their answers differ.
 """
 
 from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from stdc_lab.arch import total_cost
+from stdc_lab.arch.operations import Operation, operations
+from stdc_lab.errors import StdcLabError
 from stdc_lab.nn import StdcSegmenter
-from stdc_lab.records import MacCounters
+from stdc_lab.nn.backbone import StdcClassifier
+from stdc_lab.profiling.accounting import account, unseen_functions
+from stdc_lab.records import CounterAccount, MacCounters
 
 FLOPS_PER_MAC = 2
+MIN_SIDE = 32
 
 
 class InferenceGraph(nn.Module):
@@ -32,37 +38,76 @@ class InferenceGraph(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(images).logits
+        output = self.network(images)
+        logits: Tensor = output if isinstance(output, Tensor) else output.logits
         return logits
 
 
 @dataclass(frozen=True)
 class Counted:
-    """All counters' answers, and what each of them met and did not count."""
+    """All counters' answers, what each is made of, and what each of them met and did not count."""
 
     counters: MacCounters
+    accounts: tuple[CounterAccount, ...]
     not_counted: dict[str, dict[str, int]]
 
 
-def count_macs(network: StdcSegmenter, size: tuple[int, int]) -> Counted:
-    """Count an inference network on the CPU, one image of `size` (height x width).
+def count_macs(network: StdcSegmenter | StdcClassifier, size: tuple[int, int]) -> Counted:
+    """Count a network on the CPU, one image of `size` (height x width), the main logits returned.
 
     The network is left as it was: counters that add buffers or hooks get a copy, and those that can count
-    without computing get it on the meta device.
+    without computing get it on the meta device. Raises `StdcLabError` for a size that no network takes.
     """
+    check_size(size)
+    done = operations_of(network, size)
     images = torch.zeros(1, 3, *size)
     graph = InferenceGraph(network).eval()
-    theory = total_cost(network.spec, size, network.num_classes).macs
     sketch, shape = copy.deepcopy(graph).to("meta"), images.to("meta")
-    fvcore, unseen = _by_fvcore(graph, images)
-    counters = MacCounters(theory=theory, fvcore=fvcore, thop=_by_thop(sketch, shape), torch=_by_torch(sketch, shape))
-    return Counted(counters, {"fvcore": unseen} if unseen else {})
+    flops, thop = _by_torch(sketch, shape), by_thop(sketch, shape)
+    fvcore, unsupported = _by_fvcore(graph, images)
+    return Counted(
+        MacCounters(
+            theory=sum(operation.macs for operation in done), fvcore=fvcore, thop=thop, torch=flops // FLOPS_PER_MAC
+        ),
+        (
+            account("torch", done, flops),
+            account("fvcore", done, fvcore, dropped=_training_heads(network)),
+            account("thop", done, thop),
+        ),
+        {"fvcore": unsupported, "thop": unseen_functions(done)},
+    )
+
+
+def operations_of(network: StdcSegmenter | StdcClassifier, size: tuple[int, int]) -> tuple[Operation, ...]:
+    """What a network runs for one image, by theory: all its training heads included."""
+    heads = network.heads if isinstance(network, StdcSegmenter) else None
+    head: Literal["seg", "cls"] = "seg" if isinstance(network, StdcSegmenter) else "cls"
+    if heads is None:
+        return operations(network.spec, size, network.num_classes, head=head)
+    return operations(
+        network.spec, size, network.num_classes, auxiliary=heads.auxiliary, detail_strides=heads.detail_strides
+    )
+
+
+def check_size(size: Sequence[Any]) -> None:
+    """Raises `StdcLabError` unless `size` is a height and a width from 32 pixels, the stride of the last stage."""
+    numbers = len(size) == 2 and all(isinstance(side, int) and not isinstance(side, bool) for side in size)
+    if not numbers or min(size) < MIN_SIDE:
+        raise StdcLabError(f"size: got {size!r}; allowed: height and width, whole numbers from {MIN_SIDE}")
+
+
+def _training_heads(network: StdcSegmenter | StdcClassifier) -> tuple[str, ...]:
+    """The paths of the heads whose output is not the main logits."""
+    if not isinstance(network, StdcSegmenter) or network.heads is None:
+        return ()
+    auxiliary = tuple(f"auxiliary head at 1/{stride}" for stride in network.auxiliary_heads)
+    return auxiliary + tuple(f"detail head at 1/{stride}" for stride in network.detail_heads)
 
 
 def _by_torch(graph: nn.Module, images: Tensor) -> int:
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         graph(images)
-    return int(counter.get_total_flops()) // FLOPS_PER_MAC
+    return int(counter.get_total_flops())
 
 
 def _by_fvcore(graph: nn.Module, images: Tensor) -> tuple[int, dict[str, int]]:
@@ -76,7 +121,8 @@ def _by_fvcore(graph: nn.Module, images: Tensor) -> tuple[int, dict[str, int]]:
         return int(analysis.total()), dict(analysis.unsupported_ops())
 
 
-def _by_thop(graph: nn.Module, images: Tensor) -> int:
+def by_thop(graph: nn.Module, images: Tensor) -> int:
+    """thop's count; it leaves hooks and buffers in the network, so give it a copy."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import thop

@@ -7,45 +7,99 @@ from collections.abc import Callable
 import torch
 
 from stdc_lab.arch import ArchSpec, analyse
+from stdc_lab.arch.operations import Operation, peak
+from stdc_lab.arch.theory import HeadName
 from stdc_lab.config.latency import LatencyConfig
+from stdc_lab.config.training import TrainingHeads
+from stdc_lab.errors import StdcLabError
 from stdc_lab.machine import environment, usable_cores
-from stdc_lab.nn import build_model
-from stdc_lab.profiling.counters import count_macs
+from stdc_lab.nn import build_classifier, build_model
+from stdc_lab.nn.backbone import StdcClassifier
+from stdc_lab.profiling.counters import count_macs, operations_of
 from stdc_lab.profiling.latency import measure_latency
-from stdc_lab.records import ProfileResult, StageCost
+from stdc_lab.profiling.parts import stage_cost
+from stdc_lab.profiling.published import count_released_form, published_account
+from stdc_lab.records import ProfileResult, TrainingCost
+
+CLASSES = {"seg": 19, "cls": 1000}
+"""How many, unless said: Cityscapes' and ImageNet's."""
 
 
 def profile(
     spec: ArchSpec,
     *,
-    num_classes: int = 19,
+    num_classes: int | None = None,
+    head: HeadName = "seg",
+    heads: TrainingHeads | None = None,
+    depth: int = 1,
     latency: LatencyConfig | None = None,
     timed: bool = True,
     device: torch.device | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> ProfileResult:
-    """Parameters, MACs by several counters and by stage, and (if `timed`) the latency at batch 1.
+    """Parameters, MACs by several counters, feature maps, part by part, and (if `timed`) the latency at batch 1.
 
-    The latency is of untrained weights, which cost the same. Size, threads and duration are in `latency`.
+    `head`: the segmenter or the classifier. `heads`: also what the segmenter with these training heads costs; it is
+    counted, the deployed network is timed. `depth`: 1 stages, 2 modules, 3 blocks as well. The latency is of untrained
+    weights, which cost the same. Size, threads and duration are in `latency`.
+
+    Raises `StdcLabError` for training heads on a classifier.
     """
+    if heads is not None and head != "seg":
+        raise StdcLabError("heads: training heads belong to the segmenter; a classifier (head cls) has none")
     config = latency or LatencyConfig()
     device = device or torch.device("cpu")
-    network = build_model(spec, num_classes)
+    classes = CLASSES[head] if num_classes is None else num_classes
+    network = build_model(spec, classes) if head == "seg" else build_classifier(spec, classes)
     counted = count_macs(network, config.size)
-    theory = analyse(spec, config.size, num_classes)
+    done = operations_of(network, config.size)
+    theory = analyse(spec, config.size, classes, head=head)
+    most = peak(done)
     result = ProfileResult(
         arch=spec,
         arch_id=spec.arch_id,
-        num_classes=num_classes,
+        head=head,
+        num_classes=classes,
         size=config.size,
         num_params=theory.cost.num_params,
         macs=theory.cost.macs,
+        activations=theory.cost.activations,
+        peak_activations=most.elements,
+        peak_at=_where(most.operation),
         counters=counted.counters,
+        accounts=counted.accounts,
         not_counted=counted.not_counted,
-        stages=tuple(map(StageCost.of, theory.parts)),
+        released_form=count_released_form(network, config.size) if isinstance(network, StdcClassifier) else None,
+        published=published_account(spec, config.size, classes) if head == "cls" else None,
+        stages=tuple(stage_cost(part, done, depth) for part in theory.parts),
+        training=None if heads is None else _training_cost(spec, classes, heads, config.size),
     )
     if not timed:
         return result
     measured = measure_latency({"network": network}, config, device, on_progress)["network"]
     threads = config.threads or usable_cores()
     return result.model_copy(update={"latency": measured, "environment": environment(device, threads)})
+
+
+def _training_cost(spec: ArchSpec, num_classes: int, heads: TrainingHeads, size: tuple[int, int]) -> TrainingCost:
+    network = build_model(spec, num_classes, heads)
+    counted = count_macs(network, size)
+    done = operations_of(network, size)
+    theory = analyse(spec, size, num_classes, auxiliary=heads.auxiliary, detail_strides=heads.detail_strides)
+    return TrainingCost(
+        heads=heads,
+        num_params=theory.cost.num_params,
+        macs=theory.cost.macs,
+        activations=theory.cost.activations,
+        peak_activations=peak(done).elements,
+        head_costs=tuple(stage_cost(part, done, 1) for part in theory.parts if part.name.startswith(_HEADS)),
+        counters=counted.counters,
+        accounts=counted.accounts,
+    )
+
+
+_HEADS = ("auxiliary head", "detail head")
+
+
+def _where(operation: Operation) -> str:
+    return f"{operation.part}: {operation.kind}"
