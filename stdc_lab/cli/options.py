@@ -41,10 +41,15 @@ def read_architecture(name: str) -> ArchSpec:
 
 def write_json(text: str, path: Path) -> None:
     """Write JSON to a file, or to standard output for `-`. Raises `ConfigError` if it cannot be written."""
+    write_text(text, path, "--json")
+
+
+def write_text(text: str, path: Path, option: str) -> None:
+    """Write to the file of an option, or to standard output for `-`. Raises `ConfigError` if it cannot be written."""
     if str(path) == "-":
         sys.stdout.write(text + "\n")
         return
     try:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"--json: {path}: cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{option}: {path}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,171 @@
+"""`stdc-lab profile`: what it prints, writes and refuses."""
+
+import csv
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from stdc_lab.arch import ArchSpec, DecoderSpec, presets
+from stdc_lab.cli import profile_tables as tables
+from stdc_lab.cli.tables import Row, Table, as_markdown, as_rich
+from stdc_lab.config.latency import LatencyConfig
+from stdc_lab.config.training import TrainingHeads
+from stdc_lab.profiling import profile
+from stdc_lab.records import CounterAccount, ProfileResult
+from tests.cli.in_process import stdc_lab
+
+SMALL = ArchSpec(base_width=8, depths=(1, 2, 1), decoder=DecoderSpec(16, 32, 16))
+LARGER = 25_000
+HEADS = TrainingHeads(detail_strides=(2, 4, 8, 16))
+
+
+@pytest.fixture(scope="module")
+def arch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("arch") / "small.json"
+    path.write_text(json.dumps(SMALL.to_dict()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def result() -> ProfileResult:
+    return profile(SMALL, num_classes=5, heads=HEADS, depth=3, timed=False, latency=LatencyConfig(size=(64, 96)))
+
+
+def shown(table: Table, width: int = 100) -> list[str]:
+    console = Console(width=width, file=StringIO(), highlight=False)
+    console.print(as_rich(table))
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def magnified(account: CounterAccount) -> CounterAccount:
+    """The account of a network `LARGER` times as large."""
+    rows = tuple(row.model_copy(update={"count": row.count * LARGER}) for row in account.rows)
+    return account.model_copy(update={"total": account.total * LARGER, "rows": rows})
+
+
+def test_tables_of_a_large_network_fit_into_100_columns(result: ProfileResult) -> None:
+    training = result.training
+    assert training is not None
+    large = result.model_copy(
+        update={
+            "macs": result.macs * LARGER,
+            "accounts": tuple(map(magnified, result.accounts)),
+            "training": training.model_copy(update={"accounts": tuple(map(magnified, training.accounts))}),
+        }
+    )
+    names = ["stdc1_spatial_path", "stdc1", "stdc1_conv_last"]
+    compared = [large] * 3
+    for table in (
+        *tables.network_tables("stdc1", large),
+        *tables.comparison_of_parts(names, compared),
+        tables.comparison_of_counters(names, compared),
+        tables.comparison_table(names, compared),
+    ):
+        lines = shown(table)
+        assert not any("…" in line for line in lines), table.title
+        assert len(lines) == len(table.rows) + 1, table.title
+    assert max(account.total for account in large.accounts) > 10**11  # STDC2 at 1024×2048 has 0.9·10¹¹
+
+
+def test_the_last_line_of_the_accounting_is_zero(result: ProfileResult) -> None:
+    (table,) = (table for table in tables.network_tables("small", result) if table.title == "counters")
+    assert table.rows[-1] == Row(("difference", "0", "0", "", "0", ""), "green")
+    assert [row.cells[0] for row in table.rows][:3] == [
+        "convolutions, linear layers",
+        "their additions, counted apart",
+        "batch norm",
+    ]
+
+
+def test_what_is_not_accounted_for_is_red(result: ProfileResult) -> None:
+    thop = result.accounts[2]
+    wrong = result.model_copy(
+        update={"accounts": (*result.accounts[:2], thop.model_copy(update={"total": thop.total + 7, "unaccounted": 7}))}
+    )
+    assert tables.counters_table(wrong).rows[-1] == Row(("difference", "0", "0", "", "7", ""), "red")
+    assert tables.comparison_of_counters(["small"], [wrong]).rows[0].cells[-1] == "0, 0, 7"
+
+
+def test_the_released_form_beside_the_published_name() -> None:
+    paper = profile(presets["stdc1"], head="cls", timed=False, latency=LatencyConfig(size=(224, 224)))
+    table = tables.released_table(paper)
+    assert table.columns == ("counted", "thop, stages twice", "each", 'published "813M"', "each")
+    assert table.rows[-1] == Row(("difference", "0", "", "182,592", ""), "green")
+    assert "said 812,817,408 of this form" in " ".join(table.notes)
+    assert not any("…" in line for line in shown(table))
+
+
+def test_markdown_keeps_numbers_right_and_parts_inside(result: ProfileResult) -> None:
+    text = as_markdown(tables.parts_table("small", result))
+    assert text.startswith("### small: parts\n\n| part | output | M params | MMACs |")
+    assert "| --- | --- | ---: | ---: |" in text
+    assert "| \u2003module 1 |" in text and "| \u2003\u2003block 1 |" in text
+    assert as_markdown(Table("a", ("b",), (Row(("c|d",)),))) == "### a\n\n| b |\n| --- |\n| c\\|d |\n"
+
+
+def test_one_network_on_screen(arch: Path) -> None:
+    done = stdc_lab("profile", arch, "--size", "64x96", "--classes", 5, "--no-latency", "--heads", "auxiliary,2")
+    assert done.returncode == 0
+    for words in (
+        f"small  arch_id {SMALL.arch_id}  deployed segmenter, 5 classes, input 1×3×64×96",
+        "dropped: detail head at 1/2",
+        "auxiliary head at 1/16",
+        "with training heads",
+        "The paper's names 813M and 1446M are",
+        "GFLOPs (derived: 2 × MACs)",
+    ):
+        assert words in done.stdout
+    assert "detail head at 1/4" not in done.stdout
+
+
+def test_several_networks_side_by_side(arch: Path, tmp_path: Path) -> None:
+    files = {option: tmp_path / f"out.{option}" for option in ("json", "csv", "markdown")}
+    options = [word for option, file in files.items() for word in (f"--{option}", file)]
+    sides = ("--size", "64x96", "--classes", 5, "--seconds", 0.1)
+    done = stdc_lab("profile", arch, arch, *sides, "--modules", *options)
+    assert done.returncode == 0
+    assert "fps†" in done.stdout and "† derived" in done.stdout
+    assert "0, 0, 0" in done.stdout
+    assert "field" not in done.stdout  # which --details would show
+    written = json.loads(files["json"].read_text())
+    assert [len(one["stages"][3]["parts"]) for one in written] == [2, 2]
+    assert all(one["peak_activations"] and one["latency"]["median_ms"] for one in written)
+    first, second = csv.DictReader(files["csv"].read_text().splitlines())
+    assert first["arch_id"] == second["arch_id"] == SMALL.arch_id
+    assert int(first["torch_flops"]) == 2 * int(first["macs"]) == 2 * written[0]["macs"]
+    assert float(first["gflops_derived"]) * 1e9 == pytest.approx(2 * written[0]["macs"])
+    assert float(first["fps_derived"]) == pytest.approx(1000 / written[0]["latency"]["median_ms"])
+    assert files["markdown"].read_text().count("### ") == 4
+
+
+def test_what_was_not_measured_is_empty(arch: Path) -> None:
+    done = stdc_lab("profile", arch, "--size", "64x96", "--head", "cls", "--no-latency", "--csv", "-")
+    (row,) = csv.DictReader(StringIO(done.stdout))
+    assert (row["head"], row["num_classes"], row["latency_ms"], row["fps_derived"]) == ("cls", "1000", "", "")
+    assert "stages registered twice" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--size", "31x64"], "--size: got '31x64'; allowed: sides from 32 to 8192 pixels"),
+        (["--size", "axb"], "--size: got 'axb'; allowed: a size is HEIGHTxWIDTH in pixels, such as 512x1024"),
+        (["--size", "64x-64"], "--size: got '64x-64'; allowed: a size is HEIGHTxWIDTH"),
+        (["--head", "det"], "--head: got 'det'; allowed: seg, cls"),
+        (["--heads", "3"], "--heads: got '3'; allowed: all, or auxiliary, 2, 4, 8, 16 separated by commas, each once"),
+        (["--heads", "8,8"], "--heads: got '8,8'; allowed"),
+        (["--heads", "all", "--head", "cls"], "--heads: got 'all'; allowed: nothing with --head cls"),
+        (["--json", "-", "--csv", "-"], "got - for more than one of them; allowed: one of them to stdout"),
+        (
+            ["--size", "32x32", "--no-latency", "--csv", "no/such/file.csv"],
+            "--csv: no/such/file.csv: cannot be written",
+        ),
+    ],
+)
+def test_what_is_refused(arch: Path, arguments: list[str], message: str) -> None:
+    done = stdc_lab("profile", arch, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
