@@ -19,7 +19,7 @@ from stdc_lab.records import AccountRow, CounterAccount
 PUBLISHED: Mapping[str, int] = MappingProxyType({presets["stdc1"].arch_id: 813, presets["stdc2"].arch_id: 1446})
 """The names of the paper's classifiers, in millions, at 224×224 with 1000 classes."""
 STAGES = tuple(f"stage {number}" for number in range(1, 6))
-COUNTED_TWICE = "stages registered twice, each counted 4 times: 3 ×"
+COUNTED_TWICE = "stages registered twice: three times more"
 
 
 class ReleasedForm(nn.Module):
