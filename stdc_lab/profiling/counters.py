@@ -28,6 +28,8 @@ from stdc_lab.records import CounterAccount, MacCounters
 
 FLOPS_PER_MAC = 2
 MIN_SIDE = 32
+QUICKLY_COMPUTED = 2 * 10**9
+"""Multiply-accumulates that a core computes sooner than it works out the shapes on the meta device."""
 
 
 class InferenceGraph(nn.Module):
@@ -55,20 +57,20 @@ class Counted:
 def count_macs(network: StdcSegmenter | StdcClassifier, size: tuple[int, int]) -> Counted:
     """Count a network on the CPU, one image of `size` (height x width), the main logits returned.
 
-    The network is left as it was: counters that add buffers or hooks get a copy, and those that can count
-    without computing get it on the meta device. Raises `StdcLabError` for a size that no network takes.
+    The network is left as it was: counters that add buffers or hooks get a copy, and where it is large those that can
+    count without computing get it on the meta device. Raises `StdcLabError` for a size that no network takes.
     """
     check_size(size)
     done = operations_of(network, size)
     images = torch.zeros(1, 3, *size)
     graph = InferenceGraph(network).eval()
-    sketch, shape = copy.deepcopy(graph).to("meta"), images.to("meta")
+    theory = sum(operation.macs for operation in done)
+    device = "meta" if theory > QUICKLY_COMPUTED else "cpu"
+    sketch, shape = copy.deepcopy(graph).to(device), images.to(device)
     flops, thop = _by_torch(sketch, shape), by_thop(sketch, shape)
     fvcore, unsupported = _by_fvcore(graph, images)
     return Counted(
-        MacCounters(
-            theory=sum(operation.macs for operation in done), fvcore=fvcore, thop=thop, torch=flops // FLOPS_PER_MAC
-        ),
+        MacCounters(theory=theory, fvcore=fvcore, thop=thop, torch=flops // FLOPS_PER_MAC),
         (
             account("torch", done, flops),
             account("fvcore", done, fvcore, dropped=_training_heads(network)),
