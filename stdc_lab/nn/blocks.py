@@ -27,13 +27,14 @@ class ConvBN(nn.Sequential):
         self.bn = nn.BatchNorm2d(out_channels)
 
     def forward(self, features: Tensor) -> Tensor:
-        if not (self.conv.groups > 1 and self.training and _low_precision_on_cpu(features)):
-            normed: Tensor = super().forward(features)
-            return normed
-        # oneDNN's gradient of a depthwise convolution takes seven times as long in bfloat16 as in float32.
-        with torch.autocast("cpu", enabled=False):
-            convolved = self.conv(features.float()).to(features.dtype)
-        return self.bn(convolved)  # type: ignore[no-any-return]
+        if self.conv.groups > 1 and self.training and _low_precision_on_cpu(features):
+            # oneDNN's gradient of a depthwise convolution takes seven times as long in bfloat16 as in float32.
+            with torch.autocast("cpu", enabled=False):
+                convolved = self.conv(features.float()).to(features.dtype)
+        else:
+            convolved = self.conv(features)
+        normed: Tensor = self.bn(convolved)
+        return normed
 
 
 class StdcModule(nn.Module):
