@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from stdc_lab.arch import ArchSpec
 from stdc_lab.arch.theory import Part
@@ -27,10 +27,14 @@ class Environment(Value):
     torch: str
     fingerprint: str
     """Digest of all that makes latencies of two machines unlike; unlike fingerprints never share an axis."""
+    clock_mhz: float | None = None
+    """As the system told it when this was written; null where it does not."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of further runtimes, as far as they are installed."""
 
 
 class LatencyResult(Value):
-    """Latency of one network at batch 1."""
+    """Latency of one network in one runtime, for one shape of input."""
 
     median_ms: float
     p95_ms: float
@@ -45,6 +49,74 @@ class LatencyResult(Value):
     dtype: str
     threads: int
     input_shape: tuple[int, int, int, int]
+    layout: str = "channels-last"
+    """Of images and feature maps as the runtime is given them; what it does with them inside is its own affair."""
+    precision: float | None = None
+    """How far the farther end of the interval is from the median, over the median."""
+    noisy: bool | None = None
+    """The interval is wider than was asked for, or the timings scatter, after all attempts; null in older records."""
+    attempts: int = 1
+    """How often all of them were timed: a noisy run is repeated, and the best of its attempts kept."""
+    reference: str | None = None
+    """What `times_as_fast` compares with, timed in the same rounds."""
+    times_as_fast: float | None = None
+    """Median over the rounds of the reference's time over this one's."""
+    times_as_fast_ci95: tuple[float, float] | None = None
+    peak_memory_bytes: int | None = None
+    """High-water mark of memory during a call, above what was in use before it: feature maps and workspace, no
+    weights. Null where a runtime keeps that memory between calls, or the system does not tell."""
+
+
+class StageLatency(Value):
+    """How long a part of the network takes within a call; the name is theory's."""
+
+    name: str
+    median_ms: float
+    ci95_ms: tuple[float, float]
+
+
+class StageLatencies(Value):
+    """A call taken apart: the parts in order, and how closely they add up to a call that nobody watches."""
+
+    stages: tuple[StageLatency, ...]
+    sum_ms: float
+    """Of the parts' medians."""
+    whole_ms: float
+    """Median of undisturbed calls, taking turns with those that were watched."""
+    closure: float
+    """Sum over whole: above 1 by what watching costs, and by medians not adding up."""
+    repeats: int
+    runtime: str
+    threads: int
+    device: str
+    input_shape: tuple[int, int, int, int]
+
+
+class Agreement(Value):
+    """How far a runtime's logits are from those of the float32 eager network, on the same weights and images."""
+
+    max_abs_error: float
+    max_rel_error: float
+    """Largest error over the largest logit."""
+    argmax_share: float
+    """Share of pixels (of images, for a classifier) with the same best class."""
+    weights: Literal["trained", "random"]
+    """random: their norms have the statistics of the images, so that activations have a sane size."""
+
+
+class RuntimeResult(Value):
+    """What one runtime makes of a network; `latency` and `agreement` are null where it did not run."""
+
+    runtime: str
+    dtype: str
+    layout: str
+    what: str
+    batch: int
+    size: Size
+    latency: LatencyResult | None = None
+    agreement: Agreement | None = None
+    reason: str | None = None
+    """Why it did not run: not installed, out of memory at this batch size, outputs that do not agree …"""
 
 
 class StageCost(Value):

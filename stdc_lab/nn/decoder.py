@@ -29,6 +29,23 @@ class AttentionRefinement(nn.Module):
         return refined
 
 
+class Smoothing(ConvBNReLU):
+    """Features enlarged to another map's size, then a 3×3 ConvX. N×C×h×w, N×?×H×W → N×C×H×W."""
+
+    def __init__(self, channels: int, interpolation: str) -> None:
+        super().__init__(channels, channels)
+        self.interpolation = interpolation
+
+    def forward(self, features: Tensor, like: Tensor) -> Tensor:  # type: ignore[override]
+        smoothed: Tensor = super().forward(self.enlarged(features, like))  # type: ignore[no-untyped-call]
+        return smoothed
+
+    def enlarged(self, features: Tensor, like: Tensor) -> Tensor:
+        """Features N×C×h×w at the height and width of another map."""
+        corners = True if self.interpolation == "bilinear" else None
+        return functional.interpolate(features, like.shape[2:], mode=self.interpolation, align_corners=corners)
+
+
 class SpatialPath(nn.Sequential):
     """BiSeNet's path of detail: three stride-2 ConvX and a 1×1 one. Images N×3×H×W → N×128×⌈H/8⌉×⌈W/8⌉."""
 
@@ -67,12 +84,11 @@ class Decoder(nn.Module):
         deepest = spec.conv_last_width if spec.conv_last else stage5
         options = spec.decoder
         context = options.context_width
-        self.interpolation = options.interpolation
         self.global_context = ConvBNReLU(deepest, context, 1) if options.global_context else None
         self.refine32 = AttentionRefinement(deepest, context, options.attention)
-        self.smooth32 = ConvBNReLU(context, context)
+        self.smooth32 = Smoothing(context, options.interpolation)
         self.refine16 = AttentionRefinement(stage4, context, options.attention)
-        self.smooth16 = ConvBNReLU(context, context)
+        self.smooth16 = Smoothing(context, options.interpolation)
         self.spatial_path = SpatialPath() if options.spatial_path else None
         detail = SPATIAL_PATH[-1].width if options.spatial_path else stage3
         self.fusion = FeatureFusion(detail + context, options.fusion_width)
@@ -84,14 +100,10 @@ class Decoder(nn.Module):
         if self.global_context is not None:
             # Nearest upsampling of one pixel to a whole map is what broadcasting in a sum does for nothing.
             context32 = context32 + self.global_context(functional.adaptive_avg_pool2d(stride32, 1))
-        context16 = self.smooth32(self._up(context32, stride16))
-        context8 = self.smooth16(self._up(self.refine16(stride16) + context16, stride8))
+        context16 = self.smooth32(context32, stride16)
+        context8 = self.smooth16(self.refine16(stride16) + context16, stride8)
         detail = stride8 if self.spatial_path is None else self.spatial_path(images)
         return self.fusion(detail, context8), context8, context16
-
-    def _up(self, features: Tensor, like: Tensor) -> Tensor:
-        corners = True if self.interpolation == "bilinear" else None
-        return functional.interpolate(features, like.shape[2:], mode=self.interpolation, align_corners=corners)
 
 
 class Head(nn.Module):

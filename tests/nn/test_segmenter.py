@@ -79,8 +79,8 @@ def test_interpolation_is_what_it_says() -> None:
     with torch.inference_mode():
         assert not torch.allclose(nearest(images).logits, bilinear(images).logits)
         ramp, large = torch.tensor([[[[0.0, 1.0]]]]), torch.zeros(1, 1, 1, 5)
-        assert nearest.decoder._up(ramp, large).flatten().tolist() == [0, 0, 0, 1, 1]
-        assert bilinear.decoder._up(ramp, large).flatten().tolist() == [0, 0.25, 0.5, 0.75, 1]
+        assert nearest.decoder.smooth32.enlarged(ramp, large).flatten().tolist() == [0, 0, 0, 1, 1]
+        assert bilinear.decoder.smooth32.enlarged(ramp, large).flatten().tolist() == [0, 0.25, 0.5, 0.75, 1]
 
 
 def test_a_strided_module_is_the_one_that_the_paper_draws() -> None:

@@ -1,0 +1,307 @@
+"""The same weights in every runtime, each compared with the float32 eager network before anything is said of it."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from stdc_lab.deploy.folding import folded
+from stdc_lab.deploy.graph import Logits, onnx_graph
+from stdc_lab.deploy.sessions import Call, onnxruntime_session, openvino_session
+from stdc_lab.deploy.winograd import with_winograd
+from stdc_lab.errors import ConfigError, StdcLabError
+from stdc_lab.machine import choose_dtype, keep_freed_memory
+from stdc_lab.records import Agreement
+
+
+class Source:
+    """What runtimes are made from: a network, and images of the shape that is wanted, on the device."""
+
+    def __init__(self, network: nn.Module, images: Tensor) -> None:
+        self.network = network
+        self.images = images
+
+    @cached_property
+    def graph(self) -> bytes:
+        """The serialised ONNX graph, which takes seconds to make and serves several runtimes."""
+        serialised: bytes = onnx_graph(self.network, self.images).SerializeToString()
+        return serialised
+
+
+Maker = Callable[[Source, int], Call]
+"""A source and CPU threads → images to logits."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A way to run a network.
+
+    extra: what installs it, `pip install 'stdc_lab[extra]'`; None: it comes with PyTorch. compiles: needs a C++
+    compiler on the CPU, and minutes. keeps_memory: its feature maps stay allocated between calls.
+    """
+
+    name: str
+    what: str
+    dtype: Literal["float32", "tf32", "bfloat16", "float16"]
+    layout: Literal["contiguous", "channels-last"]
+    make: Maker
+    devices: tuple[str, ...] = ("cpu",)
+    extra: str | None = None
+    modules: tuple[str, ...] = ()
+    compiles: bool = False
+    keeps_memory: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a runtime's logits may differ by from the float32 eager network's."""
+
+    max_rel_error: float
+    argmax_share: float
+
+
+LIMITS = {
+    "float32": Limits(1e-3, 0.999),
+    "tf32": Limits(2e-2, 0.99),
+    "float16": Limits(2e-2, 0.99),
+    "bfloat16": Limits(1e-1, 0.97),
+}
+"""By dtype. float32: another order of summation through forty layers. Lower ones: 11 and 8 bits of mantissa."""
+
+
+def _eager(source: Source, threads: int) -> Call:
+    return _in_torch(copy.deepcopy(source.network), source.images, torch.contiguous_format)
+
+
+def _channels_last(source: Source, threads: int) -> Call:
+    return _in_torch(copy.deepcopy(source.network), source.images)
+
+
+def _folded(source: Source, threads: int) -> Call:
+    return _in_torch(folded(source.network), source.images)
+
+
+def _compiled(source: Source, threads: int) -> Call:
+    return _in_torch(folded(source.network), source.images, compiled=True)
+
+
+def _winograd(source: Source, threads: int) -> Call:
+    return _in_torch(with_winograd(folded(source.network), tile=4), source.images, compiled=True)
+
+
+def _bf16(source: Source, threads: int) -> Call:
+    return _in_torch(folded(source.network), source.images, dtype=torch.bfloat16)
+
+
+def _compiled_bf16(source: Source, threads: int) -> Call:
+    return _in_torch(folded(source.network), source.images, dtype=torch.bfloat16, compiled=True)
+
+
+def _winograd_bf16(source: Source, threads: int) -> Call:
+    return _in_torch(with_winograd(folded(source.network), tile=2), source.images, dtype=torch.bfloat16, compiled=True)
+
+
+def _onnxruntime(source: Source, threads: int) -> Call:
+    return onnxruntime_session(source.graph, threads)
+
+
+def _openvino(source: Source, threads: int) -> Call:
+    return openvino_session(source.graph, threads)
+
+
+def _openvino_bf16(source: Source, threads: int) -> Call:
+    return openvino_session(source.graph, threads, "bf16")
+
+
+def _cuda_tf32(source: Source, threads: int) -> Call:
+    return _in_torch(folded(source.network), source.images, tf32=True)
+
+
+def _cuda_fp16(source: Source, threads: int) -> Call:
+    return _in_torch(folded(source.network), source.images, autocast=torch.float16)
+
+
+def _cuda_bf16(source: Source, threads: int) -> Call:
+    return _in_torch(folded(source.network), source.images, autocast=torch.bfloat16)
+
+
+BOTH = ("cpu", "cuda")
+CL: Literal["channels-last"] = "channels-last"
+NCHW: Literal["contiguous"] = "contiguous"
+ONNX = ("onnx", "onnxscript", "onnxruntime")
+OPENVINO = ("onnx", "onnxscript", "openvino")
+RUNTIMES = (
+    Runtime("eager", "PyTorch as it comes", "float32", NCHW, _eager, BOTH),
+    Runtime("channels_last", "eager, channels last in memory", "float32", CL, _channels_last, BOTH),
+    Runtime("folded", "batch norm in the convolutions, doublings merged", "float32", CL, _folded, BOTH),
+    Runtime("compile", "folded, torch.compile", "float32", CL, _compiled, BOTH, compiles=True),
+    Runtime("winograd", "compile, wide 3×3 by Winograd 4×4", "float32", CL, _winograd, compiles=True),
+    Runtime("bf16", "folded, weights in bfloat16", "bfloat16", CL, _bf16),
+    Runtime("compile_bf16", "bf16, torch.compile", "bfloat16", CL, _compiled_bf16, compiles=True),
+    Runtime("winograd_bf16", "and widest 3×3 by Winograd 2×2", "bfloat16", CL, _winograd_bf16, compiles=True),
+    Runtime("onnxruntime", "ONNX Runtime", "float32", NCHW, _onnxruntime, ("cpu",), "onnx", ONNX, keeps_memory=True),
+    Runtime("openvino", "OpenVINO", "float32", NCHW, _openvino, ("cpu",), "openvino", OPENVINO, keeps_memory=True),
+    Runtime(
+        "openvino_bf16",
+        "OpenVINO in bfloat16",
+        "bfloat16",
+        NCHW,
+        _openvino_bf16,
+        ("cpu",),
+        "openvino",
+        OPENVINO,
+        keeps_memory=True,
+    ),
+    Runtime("cuda_tf32", "folded, TensorFloat-32", "tf32", CL, _cuda_tf32, ("cuda",)),
+    Runtime("cuda_fp16", "folded, float16 autocast", "float16", CL, _cuda_fp16, ("cuda",)),
+    Runtime("cuda_bf16", "folded, bfloat16 autocast", "bfloat16", CL, _cuda_bf16, ("cuda",)),
+)
+
+
+def find_runtimes(names: Iterable[str], device: torch.device) -> tuple[Runtime, ...]:
+    """Runtimes by name, or with `all` those that can run on the device.
+
+    Raises `ConfigError` for an unknown one, or one that cannot run here, with what would help.
+    """
+    known = {runtime.name: runtime for runtime in RUNTIMES}
+    found: dict[str, Runtime] = {}
+    for name in names:
+        if name == "all":
+            found |= {runtime.name: runtime for runtime in available(device)}
+            continue
+        if name not in known:
+            raise ConfigError(f"--runtime: got {name!r}; allowed: all, {', '.join(known)}")
+        reason = missing(known[name], device)
+        if reason is not None:
+            raise ConfigError(f"--runtime: got {name!r}, but {reason}")
+        found[name] = known[name]
+    return tuple(found.values())
+
+
+def available(device: torch.device) -> tuple[Runtime, ...]:
+    """The runtimes that can run on the device, without those whose dtype it would only emulate."""
+    native = device.type == "cuda" or choose_dtype("auto", device) == torch.bfloat16
+    return tuple(
+        runtime for runtime in RUNTIMES if missing(runtime, device) is None and (native or runtime.dtype != "bfloat16")
+    )
+
+
+def missing(runtime: Runtime, device: torch.device) -> str | None:
+    """What it lacks to run on the device, and how to get it; None if nothing."""
+    if device.type not in runtime.devices:
+        return f"it runs on {' or '.join(runtime.devices)} only, not on {device.type}"
+    lacking = [name for name in runtime.modules if importlib.util.find_spec(name) is None]
+    if lacking:
+        return f"{', '.join(lacking)} is not installed: pip install 'stdc_lab[{runtime.extra}]'"
+    if runtime.compiles and device.type == "cpu" and not any(map(shutil.which, _compilers())):
+        return "torch.compile finds no C++ compiler here: install g++ or clang++"
+    return None
+
+
+def start(runtime: Runtime, source: Source, threads: int) -> Call:
+    """Make the runtime and call it once, which is when compilers do their work; the network is left as it is.
+
+    To be called with `threads` as PyTorch's own number of threads, which compiled code keeps.
+    """
+    call = runtime.make(source, threads)
+    call(source.images)
+    return call
+
+
+def compare(expected: Tensor, found: Tensor, weights: Literal["trained", "random"]) -> Agreement:
+    """How far logits N×classes×… are from the expected ones."""
+    expected, found = expected.float().cpu(), found.float().cpu()
+    error = (found - expected).abs().max().item()
+    largest = expected.abs().max().item()
+    share = (found.argmax(1) == expected.argmax(1)).float().mean().item()
+    return Agreement(
+        max_abs_error=_finite(error),
+        max_rel_error=_finite(error / largest if largest else error),
+        argmax_share=share,
+        weights=weights,
+    )
+
+
+def check(name: str, dtype: str, agreement: Agreement) -> None:
+    """Raises `StdcLabError` if logits are farther from the float32 eager ones than the dtype explains."""
+    limits = LIMITS[dtype]
+    if agreement.max_rel_error > limits.max_rel_error or agreement.argmax_share < limits.argmax_share:
+        raise StdcLabError(
+            f"{name}: its logits are not those of the float32 eager network: largest error "
+            f"{agreement.max_rel_error:.1e} of the largest logit, the same class in {agreement.argmax_share:.2%}; "
+            f"allowed in {dtype}: {limits.max_rel_error:.0e}, {limits.argmax_share:.1%}"
+        )
+
+
+def expected_logits(network: nn.Module, images: Tensor) -> Tensor:
+    """Of the float32 eager network, on the CPU."""
+    with torch.inference_mode():
+        logits: Tensor = Logits(copy.deepcopy(network).cpu().float()).eval()(images.cpu().float())
+    return logits
+
+
+def _in_torch(
+    network: nn.Module,
+    images: Tensor,
+    layout: torch.memory_format = torch.channels_last,
+    *,
+    dtype: torch.dtype = torch.float32,
+    autocast: torch.dtype | None = None,
+    tf32: bool = False,
+    compiled: bool = False,
+) -> Call:
+    device = images.device
+    if device.type == "cpu":
+        keep_freed_memory()
+    placed = Logits(network).eval().to(device, dtype).to(memory_format=layout)  # type: ignore[call-overload]
+    graph: Callable[[Tensor], Tensor] = placed
+    if compiled:
+        # Frozen weights are packed once, and norms, activations and convolutions become one.
+        graph = torch.compile(placed, dynamic=False, options={"freezing": True})
+
+    def call(images: Tensor) -> Tensor:
+        # The compiler sees through `no_grad`, and would compile again for the inference mode of a caller.
+        with (
+            torch.inference_mode(False),
+            torch.no_grad(),
+            torch.autocast(device.type, autocast or torch.bfloat16, enabled=autocast is not None),
+            _convolutions_on(device, tf32),
+        ):
+            return graph(images.to(dtype=dtype, memory_format=layout))
+
+    if compiled:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the compiler about itself
+            try:
+                call(images)
+            except torch._dynamo.exc.TorchDynamoException as error:
+                raise StdcLabError(f"torch.compile failed: {str(error).strip().splitlines()[0]}") from error
+    return call
+
+
+def _convolutions_on(device: torch.device, tf32: bool) -> AbstractContextManager[None]:
+    # PyTorch's default is TensorFloat-32 for convolutions: float32 in name, with 11 bits of mantissa.
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=tf32)
+
+
+def _compilers() -> tuple[str, ...]:
+    chosen = os.environ.get("CXX")
+    return (chosen,) if chosen else ("g++", "clang++")
+
+
+def _finite(value: float) -> float:
+    # A record holds no infinity: what is no number at all is as wrong as can be.
+    return value if value < float("inf") else 1e30
