@@ -1,4 +1,4 @@
-"""`stdc-lab import` and `stdc-lab export`: checkpoints of the released code in, and out again."""
+"""`stdc-lab import` and `stdc-lab export`: checkpoints of the released code in, and files for use elsewhere out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stdc_lab.cli.options import read_architecture
+from stdc_lab.cli.options import read_architecture, read_size
 from stdc_lab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,16 +58,49 @@ def import_command(
 
 def export_command(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of ours: of a trial, or imported.")],
-    out: Annotated[Path, typer.Option(help="The file to write.")],
-    format: Annotated[str, typer.Option(help="released: what the released code loads strictly.")] = "released",
+    out: Annotated[Path, typer.Option(help="The file to write: .onnx, .xml (OpenVINO, with a .bin beside it), .pth.")],
+    format: Annotated[
+        str, typer.Option(help="onnx, openvino, or released: what the released code loads strictly.")
+    ] = "released",
+    size: Annotated[
+        str | None, typer.Option(help="Input, HEIGHTxWIDTH; default: that of the training, else 512x1024.")
+    ] = None,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="For any batch and input size.")] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="With a script that runs the file without stdc_lab or torch.")
+    ] = False,
 ) -> None:
-    """Write a checkpoint of ours in the format of the released code, with the layers that it registers.
+    """Write a checkpoint of ours for use elsewhere: ONNX and OpenVINO files are run and compared once written.
 
-    Example: stdc-lab export runs/quickstart/runs/KEY/checkpoint.pt --format released --out model.pth
+    Their metadata hold class names, normalisation and arch_id.
+
+    Example: stdc-lab export runs/quickstart/runs/KEY/checkpoint.pt --format onnx --size 512x1024 --out model.onnx
     """
-    if format != "released":
-        raise ConfigError(f"--format: got {format!r}; allowed: released")
+    if format == "released":
+        if size is not None or dynamic or example:
+            raise ConfigError("--size, --dynamic, --example: allowed with --format onnx, openvino; not with released")
+        _export_released(checkpoint, out)
+        return
+    wanted = None if size is None else read_size(size)
 
+    from stdc_lab.deploy.export import export_checkpoint
+
+    done = export_checkpoint(checkpoint, out, format, size=wanted, dynamic=dynamic, example=example)
+    shapes = ", ".join("×".join(map(str, shape)) for shape in done.shapes)
+    names = "named" if "class_names" in done.metadata else "without names"
+    typer.echo(
+        f"{checkpoint}: {done.metadata['network']} (arch_id {done.metadata['arch_id']}), "
+        f"{done.metadata['num_classes']} classes {names}"
+    )
+    typer.echo(
+        f"  run on {shapes}: largest error {done.agreement.max_rel_error:.1e} of the largest logit, the same class in "
+        f"{done.agreement.argmax_share:.2%}"
+    )
+    for file in done.files:
+        typer.echo(f"written: {file}")
+
+
+def _export_released(checkpoint: Path, out: Path) -> None:
     from stdc_lab.nn.checkpoints import load_checkpoint, save_released
 
     restored = save_released(out, load_checkpoint(checkpoint).network)

@@ -63,7 +63,10 @@ def test_imagenet_weights(arch: Path, tmp_path: Path) -> None:
         (["import", "in.pth", "--arch", "stdc7"], "architecture: got 'stdc7'"),
         (["import", "headless.pth", "--arch", "small.yaml"], "headless.pth: holds no weights of the classes"),
         (["export", "in.pth"], "in.pth: no checkpoint of stdc_lab; for a released one: stdc-lab import in.pth"),
-        (["export", "in.pth", "--format", "onnx"], "--format: got 'onnx'; allowed: released"),
+        (["export", "in.pth", "--format", "onnx2"], "--format: got 'onnx2'; allowed: released, onnx, openvino"),
+        (["export", "in.pth", "--format", "onnx"], "--out: got out.pt; allowed: with --format onnx a file ending with"),
+        (["export", "in.pth", "--format", "onnx", "--size", "12"], "--size: got '12'; allowed: a size is HEIGHTxWIDTH"),
+        (["export", "in.pth", "--dynamic"], "--size, --dynamic, --example: allowed with --format onnx, openvino"),
     ],
 )
 def test_bad_input_is_one_message_and_status_2(arguments: list[str], message: str, arch: Path, tmp_path: Path) -> None:
