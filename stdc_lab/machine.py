@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from stdc_lab.records import Environment
 
 log = logging.getLogger(__name__)
 LOCK_VARIABLE = "STDC_LAB_LOCK"
+RUNTIME_PACKAGES = ("onnxruntime", "openvino")
 Module = TypeVar("Module", bound=torch.nn.Module)
 
 
@@ -131,6 +133,8 @@ def environment(device: torch.device, threads: int) -> Environment:
         python=platform.python_version(),
         torch=torch.__version__,
         fingerprint=digest,
+        clock_mhz=_clock_mhz(device),
+        versions=_versions(),
     )
 
 
@@ -179,6 +183,24 @@ def _open_lock(path: Path) -> int:
         with suppress(OSError):
             os.fchmod(descriptor, 0o644)  # whatever the umask
         return descriptor
+
+
+def _clock_mhz(device: torch.device) -> float | None:
+    """The clock as the system tells it at this moment: of the GPU, or the fastest of the cores."""
+    if device.type == "cuda":
+        with suppress(Exception):  # without NVIDIA's library for it there is none to be had
+            return float(torch.cuda.clock_rate(device))
+        return None
+    clocks = [float(line.partition(":")[2]) for line in _cpu_lines() if line.startswith("cpu MHz")]
+    return max(clocks) if clocks else None
+
+
+def _versions() -> dict[str, str]:
+    installed = {}
+    for name in RUNTIME_PACKAGES:
+        with suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return installed
 
 
 def _cpu_name() -> str:

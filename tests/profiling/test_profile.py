@@ -1,15 +1,12 @@
-import numpy as np
 import pytest
 import torch
-from scipy import stats
 from torch import nn
 
 from stdc_lab.arch import ArchSpec, DecoderSpec, presets
 from stdc_lab.config.latency import LatencyConfig
-from stdc_lab.nn import SegOutput, build_model
-from stdc_lab.profiling import measure_latency, profile
+from stdc_lab.nn import build_model
+from stdc_lab.profiling import profile
 from stdc_lab.profiling.counters import count_macs
-from stdc_lab.profiling.latency import median_interval, summarise
 
 SMALL = ArchSpec(base_width=8, depths=(1, 2, 1), kernels=(1, 5, 3, 3), decoder=DecoderSpec(16, 32, 16))
 
@@ -65,64 +62,3 @@ def test_counting_leaves_the_network_as_it_was() -> None:
     count_macs(network, (64, 64))
     assert set(network.state_dict()) == names
     assert sum(len(m._forward_hooks) for m in network.modules()) == hooks
-
-
-class Recorder(nn.Module):
-    """A segmenter that notes when it is called."""
-
-    def __init__(self, name: str, calls: list[str]) -> None:
-        super().__init__()
-        self.name, self.calls = name, calls
-
-    def forward(self, images: torch.Tensor) -> SegOutput:
-        assert not torch.is_grad_enabled()
-        assert not self.training
-        assert images.shape == (1, 3, 32, 64)
-        assert images.is_contiguous(memory_format=torch.channels_last)
-        self.calls.append(self.name)
-        return SegOutput(images)
-
-
-def test_networks_take_turns_after_a_warm_up() -> None:
-    calls: list[str] = []
-    config = LatencyConfig(size=(32, 64), warmup_s=0, measure_s=1e-6, min_repeats=5, threads=1)
-    shares: list[float] = []
-    networks = {name: Recorder(name, calls) for name in "ab"}
-    results = measure_latency(networks, config, torch.device("cpu"), shares.append)
-    assert "".join(calls) == "aaabbb" + "ab" * 5
-    assert {r.repeats for r in results.values()} == {5}
-    assert results["a"].warmup_repeats == 3
-    assert results["a"].input_shape == (1, 3, 32, 64)
-    assert results["a"].threads == 1
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
-
-
-def test_more_work_takes_longer() -> None:
-    config = LatencyConfig(size=(96, 128), warmup_s=0.05, measure_s=0.2, min_repeats=7)
-    networks = {"small": build_model(SMALL, 5), "large": build_model(presets["stdc1"], 5)}
-    results = measure_latency(networks, config, torch.device("cpu"))
-    assert results["large"].median_ms > results["small"].median_ms
-
-
-def test_a_summary_is_of_all_timings() -> None:
-    values = np.arange(1.0, 102.0)
-    result = summarise(values, warmup_repeats=3, device="cpu", threads=2, input_shape=(1, 3, 32, 32))
-    assert (result.median_ms, result.p95_ms, result.repeats) == (51, 96, 101)
-    assert result.spread == pytest.approx(50 / 51)
-    assert result.ci95_ms[0] < 51 < result.ci95_ms[1]
-
-
-def test_the_interval_covers_the_median_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    intervals = [median_interval(rng.lognormal(size=25)) for _ in range(2000)]
-    covered = np.mean([low <= 1 <= high for low, high in intervals])
-    assert covered >= 0.95
-    assert covered < 0.985  # and is no wider than its order statistics make it
-    assert median_interval(np.array([3.0, 1.0, 2.0])) == (1.0, 3.0)
-
-
-def test_the_interval_against_scipys() -> None:
-    values = np.random.default_rng(1).exponential(size=40)
-    theirs = stats.quantile_test(values, q=stats.expon.ppf(0.5), p=0.5).confidence_interval(0.95)
-    assert median_interval(values) == pytest.approx((theirs.low, theirs.high))
