@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 import torch
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from stdc_lab.analysis.frame import load_study, write_trials_csv
-from stdc_lab.arch import presets
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import Dataset, load_dataset
 from stdc_lab.errors import StdcLabError, StudyError
@@ -29,6 +27,7 @@ from stdc_lab.search.folder import (
     storage_at_work,
 )
 from stdc_lab.search.objective import Candidate, run_trial
+from stdc_lab.search.propose import draw_candidate, enqueue_references, make_sampler, tell
 from stdc_lab.training import Progress
 
 log = logging.getLogger(__name__)
@@ -100,7 +99,7 @@ def run_study(
         _check_fingerprint(study, chosen_device, config)
         before = count_trained(study)
         if before < wanted:
-            _enqueue_references(study, config)
+            enqueue_references(study, config)
         watcher.started(folder, before, wanted, chosen_device)
         try:
             _run(study, config, folder, wanted, dataset, chosen_device, watcher)
@@ -127,10 +126,10 @@ def _run(
     profiles = _known_profiles(study, folder)
     failures = duplicates = 0
     while (done := count_trained(study)) < wanted:
-        study.sampler = _sampler(config, len(study.get_trials(deepcopy=False)))
+        study.sampler = make_sampler(config, len(study.get_trials(deepcopy=False)))
         trial = study.ask()
         try:
-            candidate = _candidate(trial, config)
+            candidate = draw_candidate(trial, config)
         except StdcLabError as error:  # left open, the same point would end every later call too
             trial.set_user_attr("reason", str(error))
             study.tell(trial, state=TrialState.FAIL)
@@ -148,7 +147,7 @@ def _run(
                 on_profile=lambda cost, c=candidate: watcher.trial_timed(c, cost),  # type: ignore[misc]
                 on_progress=lambda p, c=candidate: watcher.trial_progress(c, p),  # type: ignore[misc]
             )
-            _tell(study, trial, record, None if known is None else known.number)
+            tell(study, trial, record, None if known is None else known.number)
         except KeyboardInterrupt:
             _give_back(study, trial.number, "interrupted")
             raise
@@ -174,46 +173,6 @@ def _run(
             )
 
 
-def _candidate(trial: optuna.Trial, config: StudyConfig) -> Candidate:
-    """Draw a point of the space, or take the reference network that the trial was enqueued for."""
-    reference = trial.user_attrs.get("reference")
-    if reference is not None and config.space.parameters_of(presets[reference], config.train) is None:
-        # A reference that the space does not contain: trained all the same, but the sampler cannot learn from it.
-        spec, train = presets[reference], config.train
-    else:
-        chosen = config.space.choose(trial)
-        spec, train = config.space.spec_of(chosen), config.space.training_of(chosen, config.train)
-    candidate = Candidate(trial.number, spec, train, config.seed, reference)
-    attributes = {
-        "arch": spec.to_dict(),
-        "arch_id": spec.arch_id,
-        "seed": config.seed,
-        "trial_key": candidate.key(config),
-    }
-    for name, value in attributes.items():
-        trial.set_user_attr(name, value)
-    return candidate
-
-
-def _tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord, duplicate_of: int | None) -> None:
-    latency, where = record.profile.latency, record.profile.environment
-    assert latency is not None and where is not None
-    attributes: dict[str, Any] = {
-        "macs": record.profile.macs,
-        "num_params": record.profile.num_params,
-        "latency_ms": latency.median_ms,
-        "latency_p95_ms": latency.p95_ms,
-        "latency_spread": latency.spread,
-        "fingerprint": where.fingerprint,
-        "train_seconds": record.result.seconds,
-    }
-    if duplicate_of is not None:
-        attributes["duplicate_of"] = duplicate_of
-    for name, value in attributes.items():
-        trial.set_user_attr(name, value)
-    study.tell(trial, [record.result.miou, latency.median_ms])
-
-
 def _give_back(study: optuna.Study, number: int, reason: str) -> None:
     """Close a trial that was broken off, and put its point at the queue's end to be run anew."""
     frozen = study.trials[number]
@@ -231,21 +190,6 @@ def _give_back(study: optuna.Study, number: int, reason: str) -> None:
 def _requeue_abandoned(study: optuna.Study) -> None:
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         _give_back(study, trial.number, "the search was ended during this trial")
-
-
-def _enqueue_references(study: optuna.Study, config: StudyConfig) -> None:
-    """Queue each reference network that is neither finished nor waiting, as a point of the space where it is one."""
-    trials = study.get_trials(deepcopy=False)
-    there = {_reference_of(trial) for trial in trials if trial.state != TrialState.FAIL}
-    for name in config.references:
-        if name not in there:
-            point = config.space.parameters_of(presets[name], config.train) or {}
-            study.enqueue_trial(point, user_attrs={"reference": name})
-
-
-def _reference_of(trial: FrozenTrial) -> str | None:
-    reference: str | None = trial.user_attrs.get("reference")
-    return reference
 
 
 def _same_training(study: optuna.Study, key: str, folder: Path) -> TrialRecord | None:
@@ -273,11 +217,3 @@ def _check_fingerprint(study: optuna.Study, device: torch.device, config: StudyC
                 f"this study's latencies were measured on another machine, device or PyTorch (fingerprint {there}; "
                 f"here: {here.fingerprint}, {here.processor}, torch {here.torch}): go on there, or use another --out"
             )
-
-
-def _sampler(config: StudyConfig, count: int) -> optuna.samplers.BaseSampler:
-    """A sampler whose proposals follow from the seed and the number of trials so far, also after a resume."""
-    seed = (config.seed * 1_000_003 + count) % 2**32
-    if config.sampler.name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=config.sampler.startup_trials)
