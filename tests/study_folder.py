@@ -256,7 +256,7 @@ def some_params(seed: int) -> dict[str, Any]:
     rng = random.Random(seed)
     space = SearchSpace.model_validate(SPACE)
     drawn: dict[str, Any] = {}
-    for key, varied in space.vary.items():
+    for key, varied in space.parameters.items():
         if varied.type == "choice":
             value = rng.choice(varied.values)
             drawn[key] = ("-".join(map(str, value)) or "none") if isinstance(value, tuple) else value

@@ -106,7 +106,7 @@ def write_trials_csv(frame: pd.DataFrame, path: str | Path) -> None:
 
 def _varied_names(stored: StoredStudy) -> list[str]:
     """Names of the varied parameters: in the space's order, then what else the trials hold."""
-    known = list(stored.config.space.vary) if stored.config is not None else []
+    known = list(stored.config.space.parameters) if stored.config is not None else []
     found = [name for trial in stored.trials for name in trial.params]
     return [name for name in dict.fromkeys([*known, *found]) if name not in COLUMNS]
 

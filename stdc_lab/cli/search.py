@@ -1,4 +1,4 @@
-"""`stdc-lab search`: run a study, go on with it, time it anew."""
+"""`stdc-lab search`: run a study, go on with it, time it anew, or say beforehand what it would be."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ def search_command(
     retime: Annotated[
         bool, typer.Option("--retime", help="Train nothing: time all finished architectures anew, interleaved.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Run nothing: size of the space, what its limits leave, costs, time needed."),
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="With --dry-run: write it as JSON (- for stdout).")
+    ] = None,
 ) -> None:
     """Search a space of architectures: mIoU up, latency down. Called again, it goes on where it stopped.
 
@@ -35,6 +42,14 @@ def search_command(
     config = read_study(study)
     folder = out if out is not None else Path("runs") / config.name
     path = read_data_option(data or [], config.data.name)
+    if json_file is not None and not dry_run:
+        raise ConfigError("--json: allowed with --dry-run only; a study's trials are in its trials.csv")
+    if dry_run:
+        from stdc_lab.cli.dry_run import show_dry_run
+
+        wanted = config if trials is None else config.model_copy(update={"trials": trials})
+        show_dry_run(wanted, path, device, json_file)
+        return
 
     from stdc_lab.cli.watching import ConsoleWatcher, print_front
     from stdc_lab.search import retime_study, run_study

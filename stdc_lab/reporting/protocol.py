@@ -50,7 +50,7 @@ def training_rows(config: StudyConfig, records: Sequence[TrialRecord]) -> Rows:
         ("Seed", distinct(record.seed for record in records) or str(config.seed)),
         ("mIoU", _score(records)),
     ]
-    varied = [key for key in config.space.vary if "." in key and not key.startswith(("depths.", "decoder."))]
+    varied = [key for key in config.space.parameters if "." in key and not key.startswith(("depths.", "decoder."))]
     if varied:
         rows.append(
             ("Varied by the search", f"{', '.join(varied)}: what stands above holds where they say nothing else")

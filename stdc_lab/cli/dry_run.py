@@ -1,0 +1,95 @@
+"""What `stdc-lab search --dry-run` prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from stdc_lab.analysis.space_survey import CostRange, SpaceSurvey, why_nothing_fits
+from stdc_lab.cli.options import write_json
+from stdc_lab.cli.progress import clock, progress_line
+from stdc_lab.cli.tables import Row, Table, as_rich
+from stdc_lab.config.study import StudyConfig
+from stdc_lab.config.values import show_size
+from stdc_lab.errors import StudyError
+from stdc_lab.search.dry_run import TimeEstimate, dry_run
+
+
+def show_dry_run(config: StudyConfig, data_path: Path | None, device: str, json_file: Path | None) -> None:
+    """Print what a study would be, and write it as JSON if a file is given; with JSON on stdout, print nothing else.
+
+    Raises `StudyError` if nothing in its space can be used.
+    """
+    console = Console(highlight=False, soft_wrap=True, stderr=json_file is not None and str(json_file) == "-")
+    with progress_line() as on_progress:
+        result = dry_run(
+            config,
+            data_path=data_path,
+            device=device,
+            on_survey=lambda survey: print_survey(survey, console),
+            on_progress=on_progress,
+        )
+    if json_file is not None:
+        write_json(result.model_dump_json(indent=1), json_file)
+    hopeless = why_nothing_fits(result.survey)
+    if hopeless is not None:
+        raise StudyError(hopeless)
+    print_estimate(result.estimate, result.no_estimate_because, console)
+
+
+def print_survey(survey: SpaceSurvey, console: Console) -> None:
+    """Print a space's size, what its limits do, and what its networks cost."""
+    console.print(f"space {survey.space}: {survey.size.points:,} points{_continua(survey)}", markup=False)
+    console.print(
+        f"{survey.samples:,} random points (seed {survey.seed}): {survey.networks:,} unlike networks, "
+        f"{survey.feasible:,} ({_percent(survey.feasible, survey.samples)}) can be made and meet the limits",
+        markup=False,
+    )
+    if survey.impossible:
+        console.print(
+            f"{survey.impossible:,} cannot be made, the first of them: {survey.impossible_because}", markup=False
+        )
+    if survey.limits:
+        rows = tuple(
+            Row((one.limit, f"{one.violated:,}", f"{one.alone:,}", f"{one.lowest:,}", f"{one.highest:,}"))
+            for one in survey.limits
+        )
+        columns = ("limit", "not met by", "by this one only", "lowest", "highest")
+        console.print(as_rich(Table("limits", columns, rows)))
+    if survey.macs is not None and survey.num_params is not None:
+        size = f"{show_size(survey.cost_size)}, {survey.num_classes} classes"
+        costs = (
+            _row(f"GMACs at {size}", survey.macs, 1e9),
+            _row("M parameters", survey.num_params, 1e6),
+        )
+        console.print(as_rich(Table("cost", ("cost of those that can be used", "lowest", "median", "highest"), costs)))
+
+
+def print_estimate(estimate: TimeEstimate | None, reason: str | None, console: Console) -> None:
+    """Print how long the study would take, or why that is not known."""
+    if estimate is None:
+        console.print(f"time: not measured: {reason}", markup=False)
+        return
+    console.print(
+        f"time: about {clock(estimate.study_s)} for {estimate.trials} trials on {estimate.device}, one after another; "
+        f"a trial of {estimate.network} {clock(estimate.trial_s)} "
+        f"({estimate.step_s * 1000:.0f} ms a step, {estimate.evaluation_s:.1f} s an evaluation, "
+        f"{estimate.timing_s:.1f} s for its latency), a typical one "
+        f"({estimate.typical_macs_ratio:.2f} × its MACs) {clock(estimate.typical_trial_s)}",
+        markup=False,
+    )
+    console.print(f"      {estimate.how}", markup=False)
+
+
+def _continua(survey: SpaceSurvey) -> str:
+    keys = survey.size.continua
+    return f", times {'a continuum' if len(keys) == 1 else 'continua'} in {', '.join(keys)}" if keys else ""
+
+
+def _row(name: str, cost: CostRange, unit: float) -> Row:
+    return Row((name, *(f"{value / unit:.2f}" for value in (cost.lowest, cost.median, cost.highest))))
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %"
