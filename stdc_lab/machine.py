@@ -25,6 +25,7 @@ from stdc_lab.records import Environment
 
 log = logging.getLogger(__name__)
 LOCK_VARIABLE = "STDC_LAB_LOCK"
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "failed to allocate")
 RUNTIME_PACKAGES = ("onnxruntime", "openvino")
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -98,6 +99,13 @@ def keep_freed_memory() -> bool:
     return all(bool(tell(what, value)) for what, value in wanted)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is how a device, or a library, says that memory has run out."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+
+
 @contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
     """Let PyTorch use this many CPU threads inside the block."""
@@ -138,40 +146,92 @@ def environment(device: torch.device, threads: int) -> Environment:
     )
 
 
-@contextmanager
-def machine_lock(*, alone: bool) -> Iterator[bool]:
-    """Hold the machine's lock: shared while training, alone while timing. Gives False where there is no lock.
+class MachineLock:
+    """The machine's lock while it is held, by a training or a timer; false where the system has no such lock.
 
-    Any number of trainings hold it together; a timer waits until none does, and they wait for it. It is one
-    file for all processes and users of the machine (or the file that the variable STDC_LAB_LOCK names), and
-    the kernel frees it when a process dies.
+    gate: a second file. A timer holds it alone from when it begins to wait, and who wants the lock passes through it:
+    so a timer gets its turn, however many trainings follow each other.
+    """
+
+    def __init__(self, lock: int | None = None, gate: int | None = None) -> None:
+        self._lock, self._gate = lock, gate
+
+    def __bool__(self) -> bool:
+        return self._lock is not None
+
+    def timer_waits(self) -> bool:
+        """Whether a timer waits until the trainings that hold the lock let go of it."""
+        if self._gate is None:
+            return False
+        import fcntl
+
+        try:
+            fcntl.flock(self._gate, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(self._gate, fcntl.LOCK_UN)
+        return False
+
+    def step_aside(self) -> None:
+        """Let the timers that wait have the machine, and take the lock again, shared, when they are done."""
+        if self._lock is None or self._gate is None:
+            return
+        import fcntl
+
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        fcntl.flock(self._gate, fcntl.LOCK_SH)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        fcntl.flock(self._gate, fcntl.LOCK_UN)
+
+    def take(self, *, alone: bool) -> None:
+        """Wait for the lock."""
+        import fcntl
+
+        assert self._lock is not None and self._gate is not None
+        mode = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+        for descriptor in (self._gate, self._lock):
+            try:
+                fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+            except BlockingIOError:
+                other = "a training or a timing" if alone else "a timing"
+                log.warning("waiting for the machine's lock: %s of another process is under way", other)
+                started = time.monotonic()
+                fcntl.flock(descriptor, mode)
+                log.info("got the machine's lock after %.0f s", time.monotonic() - started)
+        if not alone:
+            fcntl.flock(self._gate, fcntl.LOCK_UN)
+
+
+@contextmanager
+def machine_lock(*, alone: bool) -> Iterator[MachineLock]:
+    """Hold the machine's lock: shared while training, alone while timing. Gives a false one where there is none.
+
+    Any number of trainings hold it together; a timer waits until each of them has ended or stepped aside, and they
+    wait for it. It is one file for all processes and users of the machine (or the file that the variable
+    STDC_LAB_LOCK names) and another beside it, and the kernel frees both when a process dies.
     """
     if sys.platform == "win32":
-        yield False
+        yield MachineLock()
         return
-    import fcntl
-
     path = Path(os.environ.get(LOCK_VARIABLE) or Path(tempfile.gettempdir()) / "stdc_lab.lock")
+    descriptors: list[int] = []
     try:
-        descriptor = _open_lock(path)
+        for file in (path, path.with_name(path.name + ".gate")):
+            descriptors.append(_open_lock(file))
     except OSError as error:
+        for descriptor in descriptors:
+            os.close(descriptor)
         raise StdcLabError(
             f"{path}: the machine's lock cannot be opened ({error.strerror}); make it writable, or name another "
             f"file in the variable {LOCK_VARIABLE}"
         ) from error
     try:
-        mode = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
-        try:
-            fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
-        except BlockingIOError:
-            other = "a training or a timing" if alone else "a timing"
-            log.warning("waiting for the machine's lock: %s of another process is under way", other)
-            started = time.monotonic()
-            fcntl.flock(descriptor, mode)
-            log.info("got the machine's lock after %.0f s", time.monotonic() - started)
-        yield True
+        lock = MachineLock(*descriptors)
+        lock.take(alone=alone)
+        yield lock
     finally:
-        os.close(descriptor)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def _open_lock(path: Path) -> int:

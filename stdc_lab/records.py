@@ -369,6 +369,10 @@ class TrialRecord(Value):
     seed: int
     profile: ProfileResult
     result: TrainResult
+    stopped: str | None = None
+    """Why its training was ended before its planned end; the result is then of the last evaluation before."""
+    retried: str | None = None
+    """Why `train` is not quite what was asked for and what `trial_key` names: less memory than that needed."""
 
 
 KEY_VERSION = 1
@@ -387,5 +391,38 @@ def trial_key(arch: ArchSpec, train: TrainConfig, data: DataConfig, seed: int) -
         "data": data.model_dump(mode="json", exclude_defaults=True),
         "seed": seed,
     }
+    return _digest(inputs)
+
+
+def profile_key(
+    arch_id: str,
+    environment: Environment,
+    *,
+    num_classes: int,
+    input_shape: tuple[int, int, int, int],
+    head: Literal["seg", "cls"] = "seg",
+    runtime: str = "eager",
+    dtype: str = "float32",
+) -> str:
+    """Sixteen hexadecimal digits for a profile: the network, its input N×C×H×W, and all that its latency depends on.
+
+    environment: the machine by its fingerprint, the threads and the versions; clock and device number do not count.
+    """
+    inputs = {
+        "version": KEY_VERSION,
+        "arch_id": arch_id,
+        "head": head,
+        "num_classes": num_classes,
+        "input_shape": input_shape,
+        "runtime": runtime,
+        "dtype": dtype,
+        "fingerprint": environment.fingerprint,
+        "threads": environment.threads,
+        "versions": {"python": environment.python, "torch": environment.torch, **environment.versions},
+    }
+    return _digest(inputs)
+
+
+def _digest(inputs: dict[str, Any]) -> str:
     canonical = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

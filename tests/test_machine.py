@@ -95,3 +95,39 @@ def test_threads_are_put_back_and_the_fingerprint_does_not_depend_on_them() -> N
         one = environment(torch.device("cpu"), 1)
     assert torch.get_num_threads() == before
     assert one.fingerprint == environment(torch.device("cpu"), 2).fingerprint
+
+
+def test_a_training_steps_aside_for_a_timer_and_takes_its_place_again(tmp_path: Path) -> None:
+    with machine_lock(alone=False) as mine:
+        assert not mine.timer_waits()
+        command = [sys.executable, "-c", HOLD, "alone"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as timer:
+            assert timer.stdin is not None and timer.stdout is not None
+            while not mine.timer_waits():
+                assert timer.poll() is None
+            threading.Timer(0.3, timer.stdin.close).start()
+            mine.step_aside()  # comes back only when the timer is done
+            assert timer.wait(10) == 0
+            assert timer.stdout.read() == "held\n"
+        assert not mine.timer_waits()
+        with holder("shared") as other:
+            assert other.poll() is None
+
+
+def test_a_timer_that_waits_comes_before_a_training_that_begins_later() -> None:
+    with (
+        holder("shared") as first,
+        subprocess.Popen(
+            [sys.executable, "-c", HOLD, "alone"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as timer,
+    ):
+        assert first.stdin is not None and timer.stdin is not None and timer.stdout is not None
+        with machine_lock(alone=False) as mine:
+            while not mine.timer_waits():
+                assert timer.poll() is None
+        # The training of this test has ended; another one that begins now waits until the timer is done.
+        threading.Timer(0.2, first.stdin.close).start()
+        threading.Timer(0.6, timer.stdin.close).start()
+        with machine_lock(alone=False):
+            assert timer.wait(10) == 0
+            assert timer.stdout.read() == "held\n"

@@ -17,7 +17,7 @@ from stdc_lab.deploy.graph import Logits
 from stdc_lab.deploy.runtimes import Runtime, Source, check, compare, expected_logits, start
 from stdc_lab.deploy.sessions import Call as Run
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import cpu_threads, machine_lock, place, usable_cores
+from stdc_lab.machine import cpu_threads, is_out_of_memory, machine_lock, place, usable_cores
 from stdc_lab.profiling.memory import free_memory, peak_memory
 from stdc_lab.profiling.timing import (
     Call,
@@ -35,7 +35,6 @@ from stdc_lab.records import Agreement, LatencyResult, RuntimeResult
 
 SETTLING_IMAGES = (4, 3, 128, 256)
 """Of noise, which untrained norms take their statistics from."""
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "failed to allocate")
 Shape = tuple[int, int, int, int]
 
 
@@ -264,7 +263,7 @@ def _reason(error: BaseException) -> str:
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, StdcLabError):
         return text
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(w in text.lower() for w in _OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         return f"out of memory: {text}"
     raise error
 

@@ -1,6 +1,8 @@
 """From a study to trials."""
 
-from stdc_lab.search.driver import SearchOutcome, Watcher, run_study
+from stdc_lab.search.crew import Crew
+from stdc_lab.search.driver import SearchOutcome, run_study
 from stdc_lab.search.retime import retime_study
+from stdc_lab.search.watcher import Watcher
 
-__all__ = ["SearchOutcome", "Watcher", "retime_study", "run_study"]
+__all__ = ["Crew", "SearchOutcome", "Watcher", "retime_study", "run_study"]

@@ -1,9 +1,11 @@
-"""The driver: Optuna proposes, trials run, nothing that is finished is lost."""
+"""The driver: Optuna proposes, workers train, nothing that is finished is lost. It alone talks to the storage."""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
@@ -12,52 +14,38 @@ from optuna.trial import TrialState
 
 from stdc_lab.analysis.frame import load_study, write_trials_csv
 from stdc_lab.config.study import StudyConfig
-from stdc_lab.data import Dataset, load_dataset
+from stdc_lab.data import load_dataset
 from stdc_lab.errors import StdcLabError, StudyError
 from stdc_lab.machine import choose_device, environment, usable_cores
-from stdc_lab.records import ProfileResult, TrialRecord
+from stdc_lab.records import Environment, TrialRecord, profile_key
+from stdc_lab.search.crew import Crew, Worker
 from stdc_lab.search.folder import (
     CSV_FILE,
     RUNS_FOLDER,
     check_same_study,
     driver_lock,
     keep_config,
+    keep_profile,
     open_study,
+    read_profile,
     read_record,
     storage_at_work,
 )
-from stdc_lab.search.objective import Candidate, run_trial
+from stdc_lab.search.ledger import Ledger, give_back, take_up_abandoned
+from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profiled, Scored, Stepped, Task
+from stdc_lab.search.objective import Candidate, clear, tidy
 from stdc_lab.search.propose import draw_candidate, enqueue_references, make_sampler, tell
-from stdc_lab.training import Progress
+from stdc_lab.search.stopping import Stop
+from stdc_lab.search.watcher import Watcher
 
-log = logging.getLogger(__name__)
 MAX_FAILURES_IN_A_ROW = 3
 MAX_DUPLICATES_IN_A_ROW = 30
-
-
-class Watcher:
-    """Hears what a search does; the command line shows it. Every method may be left out."""
-
-    def started(self, folder: Path, done: int, wanted: int, device: torch.device) -> None:
-        """A search begins (or goes on) with so many trials trained of so many wanted."""
-
-    def data(self, what: str, done: int, total: int) -> None:
-        """The data set's cache is being built."""
-
-    def trial_started(self, candidate: Candidate, done: int, wanted: int) -> None:
-        """A candidate is about to be timed and trained."""
-
-    def trial_timed(self, candidate: Candidate, cost: ProfileResult) -> None:
-        """Its latency is known."""
-
-    def trial_progress(self, candidate: Candidate, progress: Progress) -> None:
-        """An iteration of its training is done."""
-
-    def trial_finished(self, candidate: Candidate, record: TrialRecord, duplicate_of: int | None) -> None:
-        """It is recorded; `duplicate_of` names the trial that had trained the same before."""
-
-    def trial_failed(self, candidate: Candidate, reason: str) -> None:
-        """It came to nothing."""
+MAX_LOST_WORKERS = 3
+"""A trial whose worker was killed goes on in another one; from here on it has failed."""
+TICK_S = 0.2
+"""How often the driver looks up while its workers are silent."""
+CSV_SHARE = 0.05
+"""Of the time at most goes into writing trials.csv, beside the last time."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +56,8 @@ class SearchOutcome:
     trained_before: int
     trained: int
     wanted: int
+    ended: str | None = None
+    """Why it ended before `wanted` trials were trained."""
 
 
 def run_study(
@@ -77,143 +67,286 @@ def run_study(
     trials: int | None = None,
     data_path: Path | None = None,
     device: str = "auto",
+    devices: Sequence[str] = (),
+    jobs: int | None = None,
+    max_hours: float | None = None,
+    crew: Crew | None = None,
     watcher: Watcher | None = None,
 ) -> SearchOutcome:
     """Run a study in its folder until `trials` (the config's number if None) trials have been trained in all.
 
-    Called again it goes on from what the folder holds. On KeyboardInterrupt the trial under way is given back
-    to the queue, and everything finished is kept. Raises `StudyError` when the folder belongs to another
-    study, and when trials fail in a row; `DataError` when the data cannot be had.
+    Called again it goes on from what the folder holds. `jobs` trials run at once (one for each device if None), each
+    in a process of its own, shared out over `devices` (`device` if there are none). After `max_hours` the trials under
+    way are given back to the queue, their trainings' states kept. Ctrl-C once: the trials under way are finished;
+    twice, or SIGTERM: they are given back; both end in KeyboardInterrupt.
+
+    crew: workers that are there already, and stay; `jobs` and the devices are then theirs.
+    Raises `StudyError` when the folder belongs to another study, and when trials fail in a row; `DataError` when the
+    data cannot be had.
     """
     folder, watcher = Path(folder), watcher or Watcher()
     wanted = config.trials if trials is None else trials
     if wanted < 1:
         raise StudyError(f"--trials: got {wanted}; allowed: a whole number from 1")
-    chosen_device = choose_device(device)
+    if jobs is not None and jobs < 1:
+        raise StudyError(f"--jobs: got {jobs}; allowed: a whole number from 1")
+    if max_hours is not None and not max_hours > 0:
+        raise StudyError(f"--max-hours: got {max_hours:g}; allowed: a number above 0")
+    chosen = [choose_device(name) for name in devices or (device,)]
+    if crew is not None:
+        chosen = [torch.device(worker.device) for worker in crew.workers]
     check_same_study(config, folder)
     dataset = load_dataset(config.data, data_path, progress=watcher.data)
-    with driver_lock(folder), storage_at_work(folder):
+    with ExitStack() as stack:
+        stack.enter_context(driver_lock(folder))
+        stack.enter_context(storage_at_work(folder))
         study = open_study(config, folder)
         keep_config(config, folder)
-        _requeue_abandoned(study)
-        _check_fingerprint(study, chosen_device, config)
-        before = count_trained(study)
+        take_up_abandoned(study)
+        machines = _machines(study, chosen, config)
+        before = Ledger(study).trained
         if before < wanted:
             enqueue_references(study, config)
-        watcher.started(folder, before, wanted, chosen_device)
+        watcher.started(folder, before, wanted, chosen[0])
+        stop = stack.enter_context(Stop(max_hours))
+        crew = crew or stack.enter_context(Crew(jobs or len(chosen), chosen))
+        search = _Search(study, config, folder, wanted, data_path, len(dataset.class_names), machines, crew, watcher)
         try:
-            _run(study, config, folder, wanted, dataset, chosen_device, watcher)
+            ended = search.run(stop)
         finally:
             write_trials_csv(load_study(folder), folder / CSV_FILE)
-        return SearchOutcome(folder, before, count_trained(study), wanted)
+        if stop.soon and ended is not None:
+            raise KeyboardInterrupt
+        return SearchOutcome(folder, before, search.ledger.trained, wanted, ended)
 
 
-def count_trained(study: optuna.Study) -> int:
-    """Trials that were trained: complete, and no repetition of another."""
-    states = (TrialState.COMPLETE, TrialState.PRUNED)
-    return sum("duplicate_of" not in trial.user_attrs for trial in study.get_trials(deepcopy=False, states=states))
+@dataclass(eq=False)
+class _Running:
+    """A trial under way."""
+
+    trial: optuna.Trial
+    candidate: Candidate
+    worker: Worker
+    key: str
+    lost_workers: int = 0
+    declined: str | None = None
+    """Why it is not trained, where its cost says so."""
+    twins: list[optuna.Trial] = field(default_factory=list)
+    """Proposals of the same training, made meanwhile: they wait for its result."""
 
 
-def _run(
-    study: optuna.Study,
-    config: StudyConfig,
-    folder: Path,
-    wanted: int,
-    dataset: Dataset,
-    device: torch.device,
-    watcher: Watcher,
-) -> None:
-    profiles = _known_profiles(study, folder)
-    failures = duplicates = 0
-    while (done := count_trained(study)) < wanted:
-        study.sampler = make_sampler(config, len(study.get_trials(deepcopy=False)))
-        trial = study.ask()
+@dataclass(eq=False)
+class _Search:
+    """The loop: trials out to the workers, what they say into the storage."""
+
+    study: optuna.Study
+    config: StudyConfig
+    folder: Path
+    wanted: int
+    data_path: Path | None
+    num_classes: int
+    machines: dict[str, Environment]
+    """By device: what a latency measured on it depends on."""
+    crew: Crew
+    watcher: Watcher
+    running: dict[Worker, _Running] = field(default_factory=dict)
+    failures: int = 0
+    duplicates: int = 0
+    _csv_due: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.study)
+
+    def run(self, stop: Stop) -> str | None:
+        """Run trials until enough are trained; gives the reason if it ends before. None is left running."""
+        told = False
         try:
-            candidate = draw_candidate(trial, config)
+            while True:
+                if not (stop.soon or stop.late):
+                    self._fill()
+                if stop.now or stop.late or not self.running:
+                    break
+                if stop.soon and not told:
+                    told = True
+                    self.watcher.stopping(len(self.running))
+                for worker, message in self.crew.hear(TICK_S):
+                    if worker in self.running:
+                        self._hear(self.running[worker], message)
+        finally:
+            self._give_all_back()
+        if self.ledger.trained >= self.wanted:
+            return None
+        return "interrupted" if stop.soon else "the time is over"
+
+    def _fill(self) -> None:
+        """Give every idle worker a trial, as long as not too many are trained if none fails."""
+        for worker in self.crew.workers:
+            while worker not in self.running and self.ledger.trained + len(self.running) < self.wanted:
+                if any(running.twins for running in self.running.values()):
+                    return  # the sampler would propose the same again until it knows more
+                self._propose(worker)
+
+    def _propose(self, worker: Worker) -> None:
+        """Draw a candidate, and train it unless that was done, or is being done, before."""
+        self.study.sampler = make_sampler(self.config, len(self.study.get_trials(deepcopy=False)))
+        trial = self.study.ask()
+        try:
+            candidate = draw_candidate(trial, self.config)
         except StdcLabError as error:  # left open, the same point would end every later call too
-            trial.set_user_attr("reason", str(error))
-            study.tell(trial, state=TrialState.FAIL)
+            self._fail(trial, str(error))
             raise
-        watcher.trial_started(candidate, done, wanted)
-        try:
-            known = _same_training(study, candidate.key(config), folder)
-            record = known or run_trial(
-                candidate,
-                config,
-                dataset,
-                folder / RUNS_FOLDER,
-                device,
-                known_profile=profiles.get(candidate.spec.arch_id),
-                on_profile=lambda cost, c=candidate: watcher.trial_timed(c, cost),  # type: ignore[misc]
-                on_progress=lambda p, c=candidate: watcher.trial_progress(c, p),  # type: ignore[misc]
-            )
-            tell(study, trial, record, None if known is None else known.number)
-        except KeyboardInterrupt:
-            _give_back(study, trial.number, "interrupted")
-            raise
-        except Exception as error:
-            log.debug("trial %d failed", trial.number, exc_info=True)
-            reason = f"{type(error).__name__}: {error}" if not isinstance(error, StdcLabError) else str(error)
-            trial.set_user_attr("reason", reason)
-            study.tell(trial, state=TrialState.FAIL)
-            watcher.trial_failed(candidate, reason)
-            failures += 1
-            if failures == MAX_FAILURES_IN_A_ROW:
-                raise StudyError(f"{folder}: {failures} trials failed in a row, the last one: {reason}") from error
-            continue
-        failures = 0
-        duplicates = 0 if known is None else duplicates + 1
-        profiles[record.arch_id] = record.profile
-        watcher.trial_finished(candidate, record, None if known is None else known.number)
-        write_trials_csv(load_study(folder), folder / CSV_FILE)
-        if duplicates == MAX_DUPLICATES_IN_A_ROW:
+        key = candidate.key(self.config)
+        for other in self.running.values():
+            if other.key == key:
+                other.twins.append(trial)
+                return
+        if trial.user_attrs.get("in_smaller_parts"):
+            candidate = candidate.in_smaller_parts() or candidate
+        self.watcher.trial_started(candidate, self.ledger.trained, self.wanted)
+        if self._tell_known(trial, candidate, key):
+            return
+        lost = int(trial.user_attrs.get("lost_workers", 0))
+        self.running[worker] = running = _Running(trial, candidate, worker, key, lost)
+        self._give(running)
+
+    def _tell_known(self, trial: optuna.Trial, candidate: Candidate, key: str) -> bool:
+        """Tell what a finished training with this key came to, if there is one."""
+        record = read_record(self.folder, key)
+        if record is None:
+            return False
+        before = self.ledger.number_of.get(key)
+        if before is None:  # it was finished, and its driver killed before it could say so
+            tidy(self.folder / RUNS_FOLDER / key)
+        self._tell(trial, candidate, record, before)
+        return True
+
+    def _give(self, running: _Running) -> None:
+        """Let a worker have a trial, with its cost where that is known."""
+        cost = read_profile(self.folder, self._profile_key(running))
+        task = Task(running.candidate, self.config, self.folder / RUNS_FOLDER, self.data_path, cost)
+        self.crew.give(running.worker, task)
+
+    def _hear(self, running: _Running, message: FromWorker) -> None:
+        candidate = running.candidate
+        match message:
+            case Profiled(cost):
+                keep_profile(self.folder, self._profile_key(running), cost)
+                self.watcher.trial_timed(candidate, cost)
+                self.crew.answer(running.worker, None)
+            case Stepped(progress):
+                self.watcher.trial_progress(candidate, progress)
+            case Scored():
+                self.crew.answer(running.worker, None)
+            case Finished():
+                self._finish(running)
+            case Failed(reason, out_of_memory=True) if candidate.retried is None:
+                self._again_in_smaller_parts(running, reason)
+            case Failed(reason):
+                self._end(running, reason)
+            case Lost(reason, killed):
+                running.lost_workers += 1
+                if not killed or running.lost_workers >= MAX_LOST_WORKERS:
+                    self._end(running, reason)
+                    return
+                running.trial.set_user_attr("lost_workers", running.lost_workers)
+                self.watcher.trial_again(candidate, reason)
+                self._give(running)
+
+    def _again_in_smaller_parts(self, running: _Running, reason: str) -> None:
+        smaller = running.candidate.in_smaller_parts()
+        if smaller is None:
+            self._end(running, reason)
+            return
+        running.trial.set_user_attr("in_smaller_parts", smaller.retried)
+        clear(self.folder / RUNS_FOLDER / running.key)
+        running.candidate = smaller
+        self.watcher.trial_again(smaller, reason)
+        self._give(running)
+
+    def _finish(self, running: _Running) -> None:
+        record = read_record(self.folder, running.key)
+        if record is None:
+            self._end(running, f"its record is gone: {self.folder / RUNS_FOLDER / running.key}")
+            return
+        del self.running[running.worker]
+        self._tell(running.trial, running.candidate, record, None)
+        for twin in running.twins:
+            self._tell(twin, running.candidate, record, record.number)
+
+    def _tell(self, trial: optuna.Trial, candidate: Candidate, record: TrialRecord, duplicate_of: int | None) -> None:
+        self.ledger.add(tell(self.study, trial, record, duplicate_of))
+        self.failures = 0
+        self.duplicates = 0 if duplicate_of is None else self.duplicates + 1
+        self.watcher.trial_finished(candidate, record, duplicate_of)
+        self._write_csv()
+        if self.duplicates >= MAX_DUPLICATES_IN_A_ROW and not self.running:
             raise StudyError(
-                f"{folder}: the last {duplicates} proposals had all been trained before, with {done} of {wanted} "
-                "trials trained: the search space holds hardly more; ask for fewer --trials or widen it"
+                f"{self.folder}: the last {self.duplicates} proposals had all been trained before, with "
+                f"{self.ledger.trained} of {self.wanted} trials trained: the search space holds hardly more; ask for "
+                "fewer --trials or widen it"
             )
 
+    def _end(self, running: _Running, reason: str) -> None:
+        """A trial has come to nothing, and with it those that waited for its result."""
+        del self.running[running.worker]
+        if running.candidate.retried is not None:
+            clear(self.folder / RUNS_FOLDER / running.key)  # it is not of the training that the key names
+        for trial in (running.trial, *running.twins):
+            self._fail(trial, reason)
+        self.watcher.trial_failed(running.candidate, reason)
+        self.failures += 1
+        if self.failures >= MAX_FAILURES_IN_A_ROW:
+            raise StudyError(f"{self.folder}: {self.failures} trials failed in a row, the last one: {reason}")
 
-def _give_back(study: optuna.Study, number: int, reason: str) -> None:
-    """Close a trial that was broken off, and put its point at the queue's end to be run anew."""
-    frozen = study.trials[number]
-    if frozen.state.is_finished():
-        return
-    reference = frozen.user_attrs.get("reference")
-    # The enqueued point too, and first: broken off before all was suggested, it must not come back as a random one.
-    point = {**frozen.system_attrs.get("fixed_params", {}), **frozen.params}
-    study.enqueue_trial(point, user_attrs={"reference": reference} if reference else None)
-    trial = optuna.Trial(study, frozen._trial_id)
-    trial.set_user_attr("reason", reason)
-    study.tell(trial, state=TrialState.FAIL)
+    def _fail(self, trial: optuna.Trial, reason: str) -> None:
+        trial.set_user_attr("reason", reason)
+        self.study.tell(trial, state=TrialState.FAIL)
+
+    def _give_all_back(self) -> None:
+        """Stop what is under way; it waits in the queue for the next call, with the states of its trainings."""
+        if not self.running:
+            return
+        self.crew.end(list(self.running))
+        with suppress(StdcLabError):
+            for running in self.running.values():
+                for trial in (running.trial, *running.twins):
+                    give_back(self.study, trial.number)
+        self.running.clear()
+
+    def _profile_key(self, running: _Running) -> str:
+        return profile_key(
+            running.candidate.spec.arch_id,
+            self.machines[running.worker.device],
+            num_classes=self.num_classes,
+            input_shape=(1, 3, *self.config.latency.size),
+        )
+
+    def _write_csv(self) -> None:
+        """Write trials.csv now and then: all of it takes longer with every trial."""
+        started = time.monotonic()
+        if started >= self._csv_due:
+            write_trials_csv(load_study(self.folder), self.folder / CSV_FILE)
+            ended = time.monotonic()
+            self._csv_due = ended + (ended - started) / CSV_SHARE
 
 
-def _requeue_abandoned(study: optuna.Study) -> None:
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        _give_back(study, trial.number, "the search was ended during this trial")
-
-
-def _same_training(study: optuna.Study, key: str, folder: Path) -> TrialRecord | None:
-    """The record of a finished training with this key, so that nothing is trained twice."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        if trial.user_attrs.get("trial_key") == key and "duplicate_of" not in trial.user_attrs:
-            return read_record(folder, key)
-    return None
-
-
-def _known_profiles(study: optuna.Study, folder: Path) -> dict[str, ProfileResult]:
-    """Profiles by `arch_id` that finished trials of this study measured."""
-    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    records = [read_record(folder, trial.user_attrs["trial_key"]) for trial in finished]
-    return {record.arch_id: record.profile for record in records if record is not None}
-
-
-def _check_fingerprint(study: optuna.Study, device: torch.device, config: StudyConfig) -> None:
-    """Latencies of unlike machines never enter one objective."""
-    here = environment(device, config.latency.threads or usable_cores())
+def _machines(study: optuna.Study, devices: Sequence[torch.device], config: StudyConfig) -> dict[str, Environment]:
+    """The machine behind each device. Raises `StudyError`: latencies of unlike machines never enter one objective."""
+    threads = config.latency.threads or usable_cores()
+    here = {str(device): environment(device, threads) for device in devices}
+    first = here[str(devices[0])]
+    for name, other in here.items():
+        if other.fingerprint != first.fingerprint:
+            raise StudyError(
+                f"--devices: {devices[0]} is {first.processor}, {name} is {other.processor}; allowed: devices of one "
+                "kind, because their latencies are compared"
+            )
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         there = trial.user_attrs.get("fingerprint")
-        if there is not None and there != here.fingerprint:
+        if there is not None and there != first.fingerprint:
             raise StudyError(
                 f"this study's latencies were measured on another machine, device or PyTorch (fingerprint {there}; "
-                f"here: {here.fingerprint}, {here.processor}, torch {here.torch}): go on there, or use another --out"
+                f"here: {first.fingerprint}, {first.processor}, torch {first.torch}): go on there, or use another "
+                "--out"
             )
+    return here

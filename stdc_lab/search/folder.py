@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import filelock
 import optuna
@@ -17,11 +18,12 @@ from stdc_lab.analysis.storage import STORAGE_FILE, STUDY_FILE, read_storage
 from stdc_lab.config.reading import differences, read_study
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
-from stdc_lab.records import TrialRecord
+from stdc_lab.records import ProfileResult, TrialRecord
 
 STORAGE_WAIT_S = 60.0
 FREE_TO_CHANGE = ("trials", "title")
-RUNS_FOLDER, CSV_FILE = "runs", "trials.csv"
+RUNS_FOLDER, PROFILES_FOLDER, CSV_FILE = "runs", "profiles", "trials.csv"
+Kept = TypeVar("Kept", TrialRecord, ProfileResult)
 
 
 @contextmanager
@@ -104,12 +106,36 @@ def keep_config(config: StudyConfig, folder: Path) -> None:
 def read_record(folder: Path, key: str) -> TrialRecord | None:
     """What a finished trial's folder holds; None if its files are gone."""
     path = folder / RUNS_FOLDER / key / "trial.json"
-    if not path.exists():
-        return None
+    advice = f"put back a copy, or remove {path.parent} to have it trained anew when it is proposed again"
+    return _read(path, TrialRecord, "a trial's record", advice)
+
+
+def read_profile(folder: Path, key: str) -> ProfileResult | None:
+    """What the network of a `profile_key` costs, if it was measured in this study."""
+    path = folder / PROFILES_FOLDER / f"{key}.json"
+    return _read(path, ProfileResult, "a profile", "remove it to have it measured anew")
+
+
+def keep_profile(folder: Path, key: str, profile: ProfileResult) -> None:
+    """Keep a profile for the other trials of its network."""
+    (folder / PROFILES_FOLDER).mkdir(exist_ok=True)
+    write_text(folder / PROFILES_FOLDER / f"{key}.json", profile.model_dump_json(indent=1))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all. Raises `StudyError` if it cannot be written."""
+    partial = path.with_name(path.name + ".partial")
     try:
-        return TrialRecord.model_validate_json(path.read_bytes())
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _read(path: Path, kind: type[Kept], what: str, advice: str) -> Kept | None:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
     except (OSError, ValidationError) as error:
-        raise StudyError(
-            f"{path}: not a trial's record ({type(error).__name__}); put back a copy, or remove {path.parent} to "
-            "have it trained anew when it is proposed again"
-        ) from error
+        raise StudyError(f"{path}: not {what} ({type(error).__name__}); {advice}") from error

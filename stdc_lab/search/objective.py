@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -12,19 +13,29 @@ import numpy as np
 import torch
 
 from stdc_lab.arch import ArchSpec
+from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.data import IGNORE_LABEL, Dataset
-from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import choose_dtype
+from stdc_lab.machine import choose_dtype, place
 from stdc_lab.nn import StdcSegmenter
-from stdc_lab.nn.checkpoints import save_checkpoint
+from stdc_lab.nn.checkpoints import load_checkpoint, save_checkpoint
 from stdc_lab.profiling import profile
 from stdc_lab.records import ProfileResult, TrialRecord, trial_key
-from stdc_lab.training import Progress, train
-from stdc_lab.training.evaluate import predict
+from stdc_lab.search.folder import write_text
+from stdc_lab.training import Progress
+from stdc_lab.training.evaluate import predict, segmenter_of
+from stdc_lab.training.folder import ACCOUNT_FILE, BEST_FILE, LAST_FILE, RECIPE_FILE, RESULT_FILE, STATE_FILE
+from stdc_lab.training.run import Hears, run_training
 
 SAMPLES = 3
+RECORD_FILE, CHECKPOINT_FILE, LOG_FILE = "trial.json", "checkpoint.pt", "worker.log"
+STATES_PER_TRAINING = 10
+"""How often a training's state is written, evaluations apart: so much of it at most is done anew after a crash."""
+_OF_THE_TRAINING = (
+    RECIPE_FILE, STATE_FILE, LAST_FILE, BEST_FILE, RESULT_FILE, ACCOUNT_FILE, ".training.lock", LOG_FILE
+)  # fmt: skip
+"""What a trial's folder holds only until its record is written."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +47,33 @@ class Candidate:
     train: TrainConfig
     seed: int
     reference: str | None = None
+    planned: TrainConfig | None = None
+    """The training that was asked for, where memory allows only another form of it: the key is of this one."""
+    retried: str | None = None
+    """Why it is another form."""
 
     def key(self, study: StudyConfig) -> str:
         """The key of its training, see `trial_key`."""
-        return trial_key(self.spec, self.train, study.data, self.seed)
+        return trial_key(self.spec, self.planned or self.train, study.data, self.seed)
+
+    def in_smaller_parts(self) -> Candidate | None:
+        """The same batches in parts of half the size; None where a part would have fewer than two images."""
+        parts = 2 * self.train.accumulation
+        if self.train.batch_size % parts or self.train.batch_size // parts < 2:
+            return None
+        size = self.train.batch_size // parts
+        reason = f"out of memory in parts of {2 * size} images: trained in parts of {size}, gradients accumulated"
+        train = self.train.model_copy(update={"accumulation": parts})
+        return replace(self, train=train, planned=self.planned or self.train, retried=reason)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who is told of a trial on its way, and may say why it ends there: at its cost, and at every evaluation."""
+
+    cost: Callable[[ProfileResult], str | None] = lambda cost: None
+    progress: Callable[[Progress], None] = lambda progress: None
+    score: Callable[[Progress], str | None] = lambda progress: None
 
 
 def run_trial(
@@ -50,22 +84,38 @@ def run_trial(
     device: torch.device,
     *,
     known_profile: ProfileResult | None = None,
-    on_profile: Callable[[ProfileResult], None] | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> TrialRecord:
-    """Profile (unless the architecture's profile is known), train, and keep record, weights and samples.
+    judge: Judge | None = None,
+) -> TrialRecord | None:
+    """Profile (unless the architecture's profile is known), train, and keep record, curve, weights and samples.
 
-    They go into `runs/<trial_key>/`; `trial.json` is written last, so where it is, all is.
+    They go into `runs/<trial_key>/`; `trial.json` is written last, so where it is, all is. A training that was broken
+    off there before goes on from its last state. None if the judge would not have it trained at this cost.
     """
+    judge = judge or Judge()
     key = candidate.key(study)
     cost = known_profile or profile(
         candidate.spec, num_classes=len(dataset.class_names), latency=study.latency, device=device
     )
-    if on_profile is not None:
-        on_profile(cost)
-    trained = train(
-        candidate.spec, dataset, candidate.train, seed=candidate.seed, device=device, on_progress=on_progress
+    if judge.cost(cost) is not None:
+        return None
+    stopped: list[str] = []
+
+    def is_enough(progress: Progress) -> bool:
+        reason = judge.score(progress)
+        stopped.extend([] if reason is None else [reason])
+        return reason is not None
+
+    folder = runs / key
+    recipe = RecipeConfig(
+        name=f"trial_{key}",
+        arch=candidate.spec,
+        data=study.data,
+        train=candidate.train,
+        seed=candidate.seed,
+        checkpoint_every=max(1, candidate.train.iterations // STATES_PER_TRAINING),
     )
+    hears = Hears(progress=judge.progress, is_enough=is_enough)
+    outcome = run_training(recipe, folder, dataset, device, hears=hears)
     record = TrialRecord(
         number=candidate.number,
         arch=candidate.spec,
@@ -76,17 +126,29 @@ def run_trial(
         data=study.data,
         seed=candidate.seed,
         profile=cost,
-        result=trained.result,
+        result=outcome.last,
+        stopped=stopped[0] if stopped else None,
+        retried=candidate.retried,
     )
-    folder = runs / key
-    folder.mkdir(parents=True, exist_ok=True)
+    network = segmenter_of(folder / LAST_FILE, load_checkpoint(folder / LAST_FILE))
     protocol = record.model_dump(mode="json", include={"train", "data", "seed", "reference", "trial_key"})
-    save_checkpoint(
-        folder / "checkpoint.pt", trained.network, protocol | {"miou": record.result.miou, "legend": dataset.legend}
-    )
-    write_samples(folder / "predictions", trained.network, dataset, device, candidate.train)
-    write_text(folder / "trial.json", record.model_dump_json(indent=1))
+    protocol |= {"miou": record.result.miou, "legend": dataset.legend}
+    save_checkpoint(folder / CHECKPOINT_FILE, network, protocol)
+    write_samples(folder / "predictions", place(network, device), dataset, device, candidate.train)
+    write_text(folder / RECORD_FILE, record.model_dump_json(indent=1))
+    tidy(folder)
     return record
+
+
+def tidy(folder: Path) -> None:
+    """Remove what only an unfinished training needs: a study holds as many folders as trials."""
+    for name in _OF_THE_TRAINING:
+        (folder / name).unlink(missing_ok=True)
+
+
+def clear(folder: Path) -> None:
+    """Remove all of a training that cannot go on."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_samples(
@@ -111,13 +173,3 @@ def coloured(labels: np.ndarray, dataset: Dataset) -> np.ndarray:
     palette[: len(dataset.class_colours)] = dataset.class_colours
     palette[IGNORE_LABEL] = 0
     return np.asarray(palette[labels], np.uint8)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all. Raises `StdcLabError` if it cannot be written."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise StdcLabError(f"{path}: cannot be written: {error.strerror}") from error

@@ -52,7 +52,7 @@ def draw_candidate(trial: optuna.Trial, config: StudyConfig) -> Candidate:
     return candidate
 
 
-def tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord, duplicate_of: int | None) -> None:
+def tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord, duplicate_of: int | None) -> FrozenTrial:
     latency, where = record.profile.latency, record.profile.environment
     assert latency is not None and where is not None
     attributes: dict[str, Any] = {
@@ -66,9 +66,14 @@ def tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord, duplicat
     }
     if duplicate_of is not None:
         attributes["duplicate_of"] = duplicate_of
+    if record.retried is not None:
+        attributes["retried"] = record.retried
     for name, value in attributes.items():
         trial.set_user_attr(name, value)
-    study.tell(trial, [record.result.miou, latency.median_ms])
+    if record.stopped is not None:
+        trial.set_user_attr("reason", record.stopped)
+        return study.tell(trial, state=TrialState.PRUNED)
+    return study.tell(trial, [record.result.miou, latency.median_ms])
 
 
 def _reference_of(trial: FrozenTrial) -> str | None:

@@ -15,7 +15,7 @@ from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.data import IGNORE_LABEL, Dataset
 from stdc_lab.data.images import ImageFolder
 from stdc_lab.errors import CheckpointError, DataError, StudyError
-from stdc_lab.machine import machine_lock
+from stdc_lab.machine import MachineLock, machine_lock, synchronise
 from stdc_lab.nn import build_classifier, build_model
 from stdc_lab.nn.checkpoints import load_backbone
 from stdc_lab.records import PretrainingOutcome, TrainingOutcome
@@ -35,6 +35,8 @@ class Hears:
     account: Callable[[str], None] = lambda text: None
     progress: Callable[[Progress], None] = lambda progress: None
     stopped: Callable[[str], None] = lambda text: None
+    is_enough: Callable[[Progress], bool] = lambda progress: False
+    """Asked after every evaluation but the last: whether the training ends here, before its planned end."""
 
 
 def run_training(
@@ -57,14 +59,14 @@ def run_training(
     """
     hears = hears or Hears()
     _check_data(dataset)
-    with machine_lock(alone=False), reproducible(recipe.seed, device):
+    with machine_lock(alone=False) as lock, reproducible(recipe.seed, device):
         network = build_model(recipe.arch, len(dataset.class_names), recipe.training.heads)
         start = "random weights"
         if pretrained is not None:
             load_backbone(network, pretrained)
             start = f"backbone of {pretrained.name}"
         trainer = Trainer(network, dataset, recipe.training, recipe.seed, device, workers)
-        outcome = _run(TrainingFolder(folder, recipe, trainer, start), account(recipe, trainer, start), hears)
+        outcome = _run(TrainingFolder(folder, recipe, trainer, start), account(recipe, trainer, start), hears, lock)
     assert isinstance(outcome, TrainingOutcome)
     return outcome
 
@@ -80,17 +82,16 @@ def run_pretraining(
 ) -> PretrainingOutcome:
     """Train a classifier, whose backbone a segmenter can begin with; everything else as `run_training`."""
     hears = hears or Hears()
-    with machine_lock(alone=False), reproducible(recipe.seed, device):
+    with machine_lock(alone=False) as lock, reproducible(recipe.seed, device):
         network = build_classifier(recipe.arch, len(images.class_names))
         trainer = ClassifierTrainer(network, images, recipe.data, recipe.train, recipe.seed, device, workers)
-        outcome = _run(
-            TrainingFolder(folder, recipe, trainer, "random weights"), pretraining_account(recipe, trainer), hears
-        )
+        files = TrainingFolder(folder, recipe, trainer, "random weights")
+        outcome = _run(files, pretraining_account(recipe, trainer), hears, lock)
     assert isinstance(outcome, PretrainingOutcome)
     return outcome
 
 
-def _run(files: TrainingFolder, text: str, hears: Hears) -> Outcome:
+def _run(files: TrainingFolder, text: str, hears: Hears, lock: MachineLock) -> Outcome:
     """Begin or go on in a folder, to the end. text: the account of what will be done."""
     trainer, folder, workers = files.trainer, files.folder, files.trainer.workers
     # All that can be wrong with the input is known by now: a folder appears for a training that can begin.
@@ -107,14 +108,14 @@ def _run(files: TrainingFolder, text: str, hears: Hears) -> Outcome:
             going_on = f"going on after iteration {trainer.iteration:,}\n" if trainer.iteration else ""
             hears.account(text + going_on)
         workers.wait()
-        _train(files, workers, hears)
+        _train(files, workers, hears, lock)
         return workers.from_first(files.outcome)
 
 
-def _train(files: TrainingFolder, workers: Workers, hears: Hears) -> None:
+def _train(files: TrainingFolder, workers: Workers, hears: Hears, lock: MachineLock) -> None:
     """Take the steps that are left, and say what is kept if they end early."""
     try:
-        _take_steps(files, workers, hears)
+        _take_steps(files, workers, hears, lock)
     except BaseException as error:
         with suppress(CheckpointError):  # of a disk that was full already
             files.close()
@@ -137,7 +138,7 @@ def _train(files: TrainingFolder, workers: Workers, hears: Hears) -> None:
     files.close()
 
 
-def _take_steps(files: TrainingFolder, workers: Workers, hears: Hears) -> None:
+def _take_steps(files: TrainingFolder, workers: Workers, hears: Hears, lock: MachineLock) -> None:
     trainer, recipe = files.trainer, files.recipe
     first, started = trainer.iteration, time.monotonic()
     with Interrupts(patient=workers.count > 1) as interrupts:
@@ -153,13 +154,13 @@ def _take_steps(files: TrainingFolder, workers: Workers, hears: Hears) -> None:
                 files.add(loss, rate, score)
                 if saved:
                     files.save()
-            seconds, iterations, waited = time.monotonic() - started, trainer.config.iterations, trainer.waited_s
+            seconds, waited = time.monotonic() - started, trainer.waited_s
+            progress = Progress(
+                trainer.iteration, trainer.config.iterations, loss, rate, seconds, score, first, waited,
+                trainer.score_name,
+            )  # fmt: skip
             try:
-                hears.progress(
-                    Progress(
-                        trainer.iteration, iterations, loss, rate, seconds, score, first, waited, trainer.score_name
-                    )
-                )
+                hears.progress(progress)
                 if workers.any(interrupts.arrived is not None, trainer.device):
                     interrupts.pass_on()
                     if workers.count > 1:
@@ -169,6 +170,17 @@ def _take_steps(files: TrainingFolder, workers: Workers, hears: Hears) -> None:
                     _check_finite(trainer)
                     files.save()
                 raise
+            if evaluated and _is_enough(progress, workers, trainer, hears):
+                return
+            if workers.count == 1 and lock.timer_waits():  # several would wait for each other in the next step
+                synchronise(trainer.device)
+                lock.step_aside()
+
+
+def _is_enough(progress: Progress, workers: Workers, trainer: Trainer | ClassifierTrainer, hears: Hears) -> bool:
+    if progress.iteration == progress.iterations:
+        return False
+    return workers.any(workers.first and hears.is_enough(progress), trainer.device)
 
 
 def _check_data(dataset: Dataset) -> None:

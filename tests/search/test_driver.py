@@ -1,10 +1,7 @@
 import json
 import os
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +15,7 @@ from stdc_lab.arch import presets
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import DataError, StdcLabError, StudyError
 from stdc_lab.records import ProfileResult, TrialRecord
-from stdc_lab.search import Watcher, retime_study, run_study
+from stdc_lab.search import Crew, Watcher, retime_study, run_study
 from stdc_lab.search import driver as driver_module
 from stdc_lab.search.folder import driver_lock
 from stdc_lab.search.objective import Candidate
@@ -60,6 +57,7 @@ class Notes(Watcher):
     """Remembers what it heard."""
 
     def __init__(self, interrupt_at: int | None = None) -> None:
+        self.again: list[str] = []
         self.trained: list[int] = []
         self.failed: list[str] = []
         self.timed: list[int] = []
@@ -78,12 +76,15 @@ class Notes(Watcher):
     def trial_failed(self, candidate: Candidate, reason: str) -> None:
         self.failed.append(reason)
 
+    def trial_again(self, candidate: Candidate, reason: str) -> None:
+        self.again.append(reason)
+
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory, crew: Crew) -> Path:
     """A study with stdc1 outside its space as reference, and two trials of the space."""
     folder = tmp_path_factory.mktemp("study") / "out"
-    run_study(study_config(references=["stdc1"], trials=3), folder)
+    run_study(study_config(references=["stdc1"], trials=3), folder, crew=crew)
     return folder
 
 
@@ -121,69 +122,27 @@ def test_the_record_and_the_storage_say_the_same(finished: Path) -> None:
         assert (record.profile.macs, record.profile.num_params) == (row["macs"], row["num_params"])
 
 
-def test_called_again_it_does_nothing_and_with_a_larger_number_goes_on(study: Path) -> None:
+def test_called_again_it_does_nothing_and_with_a_larger_number_goes_on(crew: Crew, study: Path) -> None:
     config = study_config(references=["stdc1"], trials=3)
     notes = Notes()
-    outcome = run_study(config, study, watcher=notes)
+    outcome = run_study(config, study, watcher=notes, crew=crew)
     assert (outcome.trained_before, outcome.trained, notes.trained) == (3, 3, [])
-    outcome = run_study(config, study, trials=4, watcher=notes)
+    outcome = run_study(config, study, trials=4, watcher=notes, crew=crew)
     assert (outcome.trained_before, outcome.trained, len(notes.trained)) == (3, 4, 1)
     assert load_study(study)["reference"].eq("stdc1").sum() == 1
 
 
-def test_proposals_follow_from_the_seed_also_after_a_resume(tmp_path: Path) -> None:
+def test_proposals_follow_from_the_seed_also_after_a_resume(crew: Crew, tmp_path: Path) -> None:
     config = study_config(trials=3)
-    run_study(config, tmp_path / "once")
+    run_study(config, tmp_path / "once", crew=crew)
     for count in (1, 2, 3):
-        run_study(config, tmp_path / "steps", trials=count)
+        run_study(config, tmp_path / "steps", trials=count, crew=crew)
     once, steps = load_study(tmp_path / "once"), load_study(tmp_path / "steps")
     assert once["arch_id"].tolist() == steps["arch_id"].tolist()
     assert once["miou"].tolist() == steps["miou"].tolist()
 
 
-def test_an_interrupted_trial_is_given_back_and_the_finished_ones_are_kept(tmp_path: Path) -> None:
-    config = study_config(trials=2)
-    with pytest.raises(KeyboardInterrupt):
-        run_study(config, tmp_path, watcher=Notes(interrupt_at=1))
-    frame = load_study(tmp_path).set_index("number")
-    assert frame.loc[0, "state"] == "COMPLETE"
-    assert (frame.loc[1, "state"], frame.loc[1, "reason"]) == ("FAIL", "interrupted")
-    assert (tmp_path / "trials.csv").read_text().count("COMPLETE") == 1
-    run_study(config, tmp_path)
-    after = load_study(tmp_path).set_index("number")
-    assert after.loc[2, "state"] == "COMPLETE"
-    assert after.loc[2, "arch_id"] == frame.loc[1, "arch_id"]
-    assert not after["state"].isin(["RUNNING", "WAITING"]).any()
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from tests.search.test_driver import Notes, study_config
-from stdc_lab.search import run_study
-class Killer(Notes):
-    def trial_progress(self, candidate, progress):
-        if candidate.number == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-run_study(study_config(references=["stdc1"], trials=3), Path(sys.argv[1]), watcher=Killer())
-"""
-
-
-def test_a_killed_search_goes_on_with_the_trial_it_was_at(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=root, check=False)
-    assert done.returncode == -signal.SIGKILL
-    before = load_study(tmp_path).set_index("number")
-    assert before.loc[1, "state"] == "RUNNING"
-    run_study(study_config(references=["stdc1"], trials=3), tmp_path)
-    frame = load_study(tmp_path).set_index("number")
-    assert (frame["state"] == "COMPLETE").sum() == 3
-    assert (frame.loc[1, "state"], frame.loc[1, "reason"]) == ("FAIL", "the search was ended during this trial")
-    assert before.loc[1, "arch_id"] in frame.loc[2:, "arch_id"].tolist()
-    assert not frame["state"].isin(["RUNNING", "WAITING"]).any()
-
-
-def test_what_was_trained_once_is_not_trained_again_nor_counted(tmp_path: Path) -> None:
+def test_what_was_trained_once_is_not_trained_again_nor_counted(crew: Crew, tmp_path: Path) -> None:
     vary = {
         "num_blocks": {"type": "choice", "values": [2, 3]},
         "base_width": {"type": "choice", "values": [4]},
@@ -191,26 +150,26 @@ def test_what_was_trained_once_is_not_trained_again_nor_counted(tmp_path: Path) 
     }
     config = study_config(space={"name": "two", "vary": vary}, trials=2)
     notes = Notes()
-    run_study(config, tmp_path, watcher=notes)
+    run_study(config, tmp_path, watcher=notes, crew=crew)
     frame = load_study(tmp_path)
     trained = frame[frame["duplicate_of"].isna()]
     assert len(trained) == 2
     assert trained["arch_id"].nunique() == 2
     with pytest.raises(StudyError, match=r"the last 30 proposals had all been trained before, with 2 of 3 trials"):
-        run_study(config, tmp_path, trials=3)
+        run_study(config, tmp_path, trials=3, crew=crew)
     repeated = load_study(tmp_path)
     repeated = repeated[repeated["duplicate_of"].notna()]
     assert len(repeated) >= 30
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
-def test_one_architecture_is_timed_once(tmp_path: Path) -> None:
+def test_one_architecture_is_timed_once(crew: Crew, tmp_path: Path) -> None:
     vary = {
         "heads.detail_strides": {"type": "choice", "values": [[], [8]]},
         "base_width": {"type": "choice", "values": [4]},
         **DECODER,
     }
-    run_study(study_config(space={"name": "heads", "vary": vary}, trials=2), tmp_path)
+    run_study(study_config(space={"name": "heads", "vary": vary}, trials=2), tmp_path, crew=crew)
     frame = load_study(tmp_path)
     frame = frame[frame["duplicate_of"].isna()]
     assert frame["arch_id"].nunique() == 1
@@ -218,54 +177,25 @@ def test_one_architecture_is_timed_once(tmp_path: Path) -> None:
     assert frame["latency_ms"].nunique() == 1
 
 
-def test_a_failed_trial_is_kept_with_its_reason_and_a_row_of_them_ends_the_study(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_args: object, **_keywords: object) -> None:
-        raise RuntimeError("out of paper")
-
-    monkeypatch.setattr(driver_module, "run_trial", broken)
-    notes = Notes()
-    with pytest.raises(StudyError, match="3 trials failed in a row, the last one: RuntimeError: out of paper"):
-        run_study(study_config(), tmp_path, watcher=notes)
-    frame = load_study(tmp_path)
-    assert frame["state"].tolist() == ["FAIL"] * 3
-    assert frame["reason"].tolist() == notes.failed == ["RuntimeError: out of paper"] * 3
-
-
-def test_references_that_failed_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_args: object, **_keywords: object) -> None:
-        raise RuntimeError("disk full")
-
-    config = study_config(references=["stdc1"], trials=2)
-    with monkeypatch.context() as patch:
-        patch.setattr(driver_module, "run_trial", broken)
-        with pytest.raises(StudyError):
-            run_study(config, tmp_path)
-    run_study(config, tmp_path)
-    done = load_study(tmp_path).query("state == 'COMPLETE'")
-    assert done["reference"].eq("stdc1").sum() == 1
-
-
-def test_a_reference_killed_before_it_was_drawn_is_not_requeued_as_a_random_network(tmp_path: Path) -> None:
+def test_a_reference_killed_before_it_was_drawn_is_not_requeued_as_a_random_network(crew: Crew, tmp_path: Path) -> None:
     vary = {"num_blocks": {"type": "int", "low": 2, "high": 6}}
     config = study_config(space={"name": "one", "vary": vary}, references=["stdc1"], trials=1)
     study = driver_module.open_study(config, tmp_path)
     enqueue_references(study, config)
     study.ask()  # and the process dies here, before anything is suggested
-    run_study(config, tmp_path)
+    run_study(config, tmp_path, crew=crew)
     row = load_study(tmp_path).query("state == 'COMPLETE'").iloc[0]
     assert (row["reference"], row["arch_id"]) == ("stdc1", presets["stdc1"].arch_id)
 
 
-def test_a_damaged_record_is_named(study: Path) -> None:
+def test_a_damaged_record_is_named(crew: Crew, study: Path) -> None:
     for path in (study / "runs").glob("*/trial.json"):
         path.write_text("{")
     with pytest.raises(StudyError, match=r"trial.json: not a trial's record"):
-        run_study(study_config(references=["stdc1"], trials=4), study)
+        run_study(study_config(references=["stdc1"], trials=4), study, crew=crew)
 
 
-def test_a_folder_of_another_study_is_refused_and_left_alone(study: Path) -> None:
+def test_a_folder_of_another_study_is_refused_and_left_alone(crew: Crew, study: Path) -> None:
     before = (study / "study.yaml").read_bytes()
     other = study_config(
         references=["stdc1"], train={"iterations": 3, "batch_size": 2, "warmup_iterations": 1, "evaluations": 1}
@@ -273,27 +203,27 @@ def test_a_folder_of_another_study_is_refused_and_left_alone(study: Path) -> Non
     with pytest.raises(
         StudyError, match=r"begun with another study; nothing was changed(.|\n)*train.iterations: was 2, is 3"
     ):
-        run_study(other, study)
+        run_study(other, study, crew=crew)
     assert (study / "study.yaml").read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [b"this is not a database, whatever its name says", b"\x00" * 4096])
-def test_a_storage_that_cannot_be_read_is_refused_and_kept(study: Path, content: bytes) -> None:
+def test_a_storage_that_cannot_be_read_is_refused_and_kept(crew: Crew, study: Path, content: bytes) -> None:
     (study / "study.db").write_bytes(content)
     with pytest.raises(StudyError, match=r"study.db: not an SQLite database: got"):
-        run_study(study_config(references=["stdc1"], trials=3), study)
+        run_study(study_config(references=["stdc1"], trials=3), study, crew=crew)
     assert (study / "study.db").read_bytes() == content
 
 
-def test_a_second_driver_is_told_so(study: Path) -> None:
+def test_a_second_driver_is_told_so(crew: Crew, study: Path) -> None:
     with (
         driver_lock(study),
         pytest.raises(StudyError, match="another search is at work on this folder"),
     ):
-        run_study(study_config(references=["stdc1"], trials=3), study)
+        run_study(study_config(references=["stdc1"], trials=3), study, crew=crew)
 
 
-def test_latencies_of_another_machine_never_join(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_latencies_of_another_machine_never_join(crew: Crew, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = driver_module.environment
 
     def elsewhere(*args: Any) -> Any:
@@ -301,26 +231,26 @@ def test_latencies_of_another_machine_never_join(study: Path, monkeypatch: pytes
 
     monkeypatch.setattr(driver_module, "environment", elsewhere)
     with pytest.raises(StudyError, match=r"measured on another machine.* here: elsewhere"):
-        run_study(study_config(references=["stdc1"], trials=4), study)
+        run_study(study_config(references=["stdc1"], trials=4), study, crew=crew)
 
 
-def test_bad_data_leaves_no_folder(tmp_path: Path) -> None:
+def test_bad_data_leaves_no_folder(crew: Crew, tmp_path: Path) -> None:
     config = study_config(data={"name": "camvid", "size": [32, 64]})
     with pytest.raises(DataError, match="--data camvid=PATH"):
-        run_study(config, tmp_path / "out")
+        run_study(config, tmp_path / "out", crew=crew)
     with pytest.raises(DataError):
-        run_study(config, tmp_path / "out", data_path=tmp_path / "none")
+        run_study(config, tmp_path / "out", data_path=tmp_path / "none", crew=crew)
     with pytest.raises(StdcLabError, match="--device"):
-        run_study(study_config(), tmp_path / "out", device="gpu")
+        run_study(study_config(), tmp_path / "out", device="gpu", crew=crew)
     with pytest.raises(StudyError, match="--trials: got 0; allowed: a whole number from 1"):
-        run_study(study_config(), tmp_path / "out", trials=0)
+        run_study(study_config(), tmp_path / "out", trials=0, crew=crew)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made(crew: Crew, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StudyError, match="cannot be written"):
-        run_study(study_config(), tmp_path / "file" / "out")
+        run_study(study_config(), tmp_path / "file" / "out", crew=crew)
 
 
 def test_retiming_replaces_the_latencies_and_keeps_the_first_ones(study: Path) -> None:
@@ -344,7 +274,9 @@ def test_retiming_what_is_not_there(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_a_storage_that_cannot_be_written_is_said_plainly(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_that_cannot_be_written_is_said_plainly(
+    crew: Crew, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = load_study(study)
 
     def read_only(path: Path, timeout: float) -> sqlite3.Connection:
@@ -352,5 +284,5 @@ def test_a_storage_that_cannot_be_written_is_said_plainly(study: Path, monkeypat
 
     monkeypatch.setattr("stdc_lab.search.folder.sqlite3", SimpleNamespace(connect=read_only))
     with pytest.raises(StudyError, match=r"study\.db: cannot be written \(attempt to write a readonly database\)"):
-        run_study(study_config(references=["stdc1"]), study, trials=99)
+        run_study(study_config(references=["stdc1"]), study, trials=99, crew=crew)
     assert load_study(study).equals(before)

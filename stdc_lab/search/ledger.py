@@ -1,0 +1,51 @@
+"""What a study has come to so far, kept in memory: no trial's cost grows with the number of those before it."""
+
+from __future__ import annotations
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+TRAINED_STATES = (TrialState.COMPLETE, TrialState.PRUNED)
+NOT_COUNTED = ("duplicate_of", "screened")
+"""Attributes of trials that were told to the sampler without a training of their own."""
+
+
+class Ledger:
+    """The trials that were trained: complete, or pruned on the way, and no repetition of another."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self.number_of: dict[str, int] = {}
+        """By `trial_key`."""
+        for trial in study.get_trials(deepcopy=False, states=TRAINED_STATES):
+            self.add(trial)
+
+    @property
+    def trained(self) -> int:
+        """How many there are."""
+        return len(self.number_of)
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Hear of a trial that has been told."""
+        if is_trained(trial):
+            self.number_of.setdefault(trial.user_attrs.get("trial_key", f"trial {trial.number}"), trial.number)
+
+
+def is_trained(trial: FrozenTrial) -> bool:
+    """Whether a trial counts among those that were trained."""
+    return trial.state in TRAINED_STATES and not any(name in trial.user_attrs for name in NOT_COUNTED)
+
+
+def give_back(study: optuna.Study, number: int) -> None:
+    """Put a trial that was broken off back into the queue, as it is: its number, its point and its seed stay.
+
+    One write: whatever happens before or after it, the trial is there once.
+    """
+    trial = study.get_trials(deepcopy=False)[number]
+    if trial.state == TrialState.RUNNING:
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+
+def take_up_abandoned(study: optuna.Study) -> None:
+    """Give back the trials that were under way when a search was killed."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        give_back(study, trial.number)
