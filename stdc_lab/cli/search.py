@@ -20,6 +20,13 @@ def search_command(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder; default: runs/NAME.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    devices: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Several devices to share the trials, such as cuda:0,cuda:1.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="Trials at once; default: one for each device.")] = None,
+    max_hours: Annotated[
+        float | None, typer.Option(help="Stop after so many hours; what is under way goes on later.")
+    ] = None,
     retime: Annotated[
         bool, typer.Option("--retime", help="Train nothing: time all finished architectures anew, interleaved.")
     ] = False,
@@ -32,6 +39,8 @@ def search_command(
     ] = None,
 ) -> None:
     """Search a space of architectures: mIoU up, latency down. Called again, it goes on where it stopped.
+
+    Ctrl-C once finishes the trials under way, twice stops at once; either way the same command goes on.
 
     Example: stdc-lab search studies/camvid_pareto.yaml --data camvid=../camvid --trials 20
     """
@@ -61,14 +70,40 @@ def search_command(
         print_front(folder)
         return
     with watcher:
-        outcome = run_study(config, folder, trials=trials, data_path=path, device=device, watcher=watcher)
+        outcome = run_study(
+            config,
+            folder,
+            trials=trials,
+            data_path=path,
+            device=device,
+            devices=_names(devices, device),
+            jobs=jobs,
+            max_hours=max_hours,
+            watcher=watcher,
+        )
     print_front(folder)
-    if outcome.trained == outcome.trained_before:
+    if outcome.ended is not None:
+        typer.echo(
+            f"{outcome.ended}: {outcome.trained} of {outcome.wanted} trials are trained; the same command goes on"
+        )
+    elif outcome.trained == outcome.trained_before:
         typer.echo(
             f"{outcome.trained} trials were trained before and {outcome.wanted} are wanted: nothing to do. "
             f"For more: --trials {outcome.trained + 10}"
         )
     typer.echo(f"study:  {folder}\nnext:   stdc-lab report {folder}")
+
+
+def _names(devices: str | None, device: str) -> tuple[str, ...]:
+    """The devices that `--devices` lists. Raises `ConfigError`."""
+    if devices is None:
+        return ()
+    names = tuple(name.strip() for name in devices.split(","))
+    if device != "auto":
+        raise ConfigError(f"--devices: got {devices!r} beside --device {device}; allowed: one of the two")
+    if "" in names or len(set(names)) != len(names):
+        raise ConfigError(f"--devices: got {devices!r}; allowed: each device once, such as cuda:0,cuda:1")
+    return names
 
 
 def read_data_option(given: list[str], name: str, what: str = "the data set of this study") -> Path | None:

@@ -96,6 +96,13 @@ class ConsoleWatcher(Watcher):
         self.bar.update(self.task, visible=False)
         self.console.print(f"trial {candidate.number:>3}: failed: {reason}", markup=False)
 
+    def trial_again(self, candidate: Candidate, reason: str) -> None:
+        self.console.print(f"trial {candidate.number:>3}: goes on after: {reason}", markup=False)
+
+    def stopping(self, running: int) -> None:
+        trials = "the trial" if running == 1 else f"the {running} trials"
+        self.console.print(f"finishing {trials} under way, then stopping; Ctrl-C again: at once")
+
     @contextmanager
     def retiming(self) -> Iterator[Callable[[float], None]]:
         """Show the share of a retiming that is done."""

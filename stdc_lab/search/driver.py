@@ -129,8 +129,6 @@ class _Running:
     worker: Worker
     key: str
     lost_workers: int = 0
-    declined: str | None = None
-    """Why it is not trained, where its cost says so."""
     twins: list[optuna.Trial] = field(default_factory=list)
     """Proposals of the same training, made meanwhile: they wait for its result."""
 
@@ -192,33 +190,27 @@ class _Search:
         trial = self.study.ask()
         try:
             candidate = draw_candidate(trial, self.config)
+            key = candidate.key(self.config)
+            record = read_record(self.folder, key)
         except StdcLabError as error:  # left open, the same point would end every later call too
             self._fail(trial, str(error))
             raise
-        key = candidate.key(self.config)
-        for other in self.running.values():
-            if other.key == key:
-                other.twins.append(trial)
-                return
+        twin = next((running for running in self.running.values() if running.key == key), None)
+        if twin is not None:
+            twin.twins.append(trial)
+            return
         if trial.user_attrs.get("in_smaller_parts"):
             candidate = candidate.in_smaller_parts() or candidate
         self.watcher.trial_started(candidate, self.ledger.trained, self.wanted)
-        if self._tell_known(trial, candidate, key):
+        if record is not None:
+            before = self.ledger.number_of.get(key)
+            if before is None:  # it was finished, and its driver killed before it could say so
+                tidy(self.folder / RUNS_FOLDER / key)
+            self._tell(trial, candidate, record, before)
             return
         lost = int(trial.user_attrs.get("lost_workers", 0))
         self.running[worker] = running = _Running(trial, candidate, worker, key, lost)
         self._give(running)
-
-    def _tell_known(self, trial: optuna.Trial, candidate: Candidate, key: str) -> bool:
-        """Tell what a finished training with this key came to, if there is one."""
-        record = read_record(self.folder, key)
-        if record is None:
-            return False
-        before = self.ledger.number_of.get(key)
-        if before is None:  # it was finished, and its driver killed before it could say so
-            tidy(self.folder / RUNS_FOLDER / key)
-        self._tell(trial, candidate, record, before)
-        return True
 
     def _give(self, running: _Running) -> None:
         """Let a worker have a trial, with its cost where that is known."""

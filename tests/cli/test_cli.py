@@ -106,6 +106,10 @@ def test_bad_input_is_one_message_and_status_2(arguments: list[str], message: st
         (["--data", "camvid"], "--data: got 'camvid'; allowed: NAME=PATH"),
         (["--data", "camvid=."], "--data: got 'camvid'; allowed: scenes, the data set of this study"),
         (["--device", "cuda:99"], "--device: got 'cuda:99', but PyTorch sees"),
+        (["--devices", "cpu,cpu"], "--devices: got 'cpu,cpu'; allowed: each device once, such as cuda:0,cuda:1"),
+        (["--devices", "cpu", "--device", "cpu"], "--devices: got 'cpu' beside --device cpu; allowed: one of the two"),
+        (["--jobs", "0"], "--jobs: got 0; allowed: a whole number from 1"),
+        (["--max-hours", "0"], "--max-hours: got 0; allowed: a number above 0"),
         (["--retime"], "no such folder; give a folder that `stdc-lab search` wrote"),
     ],
 )

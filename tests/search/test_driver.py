@@ -188,11 +188,15 @@ def test_a_reference_killed_before_it_was_drawn_is_not_requeued_as_a_random_netw
     assert (row["reference"], row["arch_id"]) == ("stdc1", presets["stdc1"].arch_id)
 
 
-def test_a_damaged_record_is_named(crew: Crew, study: Path) -> None:
-    for path in (study / "runs").glob("*/trial.json"):
+def test_a_damaged_record_is_named_when_it_is_needed(crew: Crew, tmp_path: Path) -> None:
+    vary = {"base_width": {"type": "choice", "values": [4]}, **DECODER}
+    config = study_config(space={"name": "one", "vary": vary}, trials=1)
+    run_study(config, tmp_path, crew=crew)
+    for path in (tmp_path / "runs").glob("*/trial.json"):
         path.write_text("{")
     with pytest.raises(StudyError, match=r"trial.json: not a trial's record"):
-        run_study(study_config(references=["stdc1"], trials=4), study, crew=crew)
+        run_study(config, tmp_path, trials=2, crew=crew)
+    assert load_study(tmp_path)["state"].tolist() == ["COMPLETE", "FAIL"]
 
 
 def test_a_folder_of_another_study_is_refused_and_left_alone(crew: Crew, study: Path) -> None:
