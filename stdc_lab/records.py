@@ -373,6 +373,8 @@ class TrialRecord(Value):
     """Why its training was ended before its planned end; the result is then of the last evaluation before."""
     retried: str | None = None
     """Why `train` is not quite what was asked for and what `trial_key` names: less memory than that needed."""
+    boundary_f: float | None = None
+    """Boundary F-score of the validation set, 0 to 1; null where the study does not ask for it."""
 
 
 KEY_VERSION = 1

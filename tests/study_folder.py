@@ -302,6 +302,11 @@ def realistic_study(folder: Path, finished: int = 20, **changes: Any) -> StudyCo
                 )
             if index == 11:
                 add_unfinished(
-                    study, config, TrialState.PRUNED, params=some_params(92), reason="over the limit of 60 ms: 84.1 ms"
+                    study,
+                    config,
+                    TrialState.PRUNED,
+                    params=some_params(92),
+                    reason="over the limit of 60 ms: 84.1 ms",
+                    screened=True,
                 )
     return config

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +17,44 @@ from optuna.trial import FrozenTrial
 from stdc_lab.analysis.pareto import pareto_front
 from stdc_lab.analysis.storage import StoredStudy, read_storage
 from stdc_lab.arch import ArchSpec
+from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, Objective
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
 
-TEXT_COLUMNS = ("state", "arch_id", "trial_key", "reference", "fingerprint", "reason", "arch")
-WHOLE_COLUMNS = ("number", "seed", "macs", "num_params", "duplicate_of")
+TEXT_COLUMNS = ("state", "arch_id", "trial_key", "reference", "arm", "fingerprint", "reason", "arch")
+WHOLE_COLUMNS = (
+    "number",
+    "seed",
+    "macs",
+    "num_params",
+    "peak_activations",
+    "peak_memory_bytes",
+    "duplicate_of",
+)
+BOOLEAN_COLUMNS = ("on_front", "feasible", "screened", "retimed")
 COLUMNS = (
     "number",
     "state",
     "arch_id",
     "seed",
     "reference",
+    "arm",
     "miou",
+    "boundary_f",
     "latency_ms",
     "latency_p95_ms",
     "latency_spread",
     "latency_ms_in_search",
+    "latency_ratio",
     "retimed",
     "fingerprint",
     "macs",
     "num_params",
+    "peak_activations",
+    "peak_memory_bytes",
     "on_front",
+    "feasible",
+    "screened",
     "fps",
     "gflops",
     "train_seconds",
@@ -47,6 +64,29 @@ COLUMNS = (
     "arch",
 )
 
+COPIED = (
+    "arch_id",
+    "trial_key",
+    "seed",
+    "reference",
+    "arm",
+    "miou",
+    "boundary_f",
+    "latency_ms",
+    "latency_p95_ms",
+    "latency_spread",
+    "latency_ratio",
+    "fingerprint",
+    "macs",
+    "num_params",
+    "peak_activations",
+    "peak_memory_bytes",
+    "train_seconds",
+    "reason",
+    "duplicate_of",
+)
+"""What a trial's attributes of the same names say."""
+
 
 def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.DataFrame:
     """A study's trials, a row each, in the order of their numbers; what was not measured is NaN.
@@ -54,9 +94,10 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
     Columns: `COLUMNS`, then one for each varied parameter (`base_width`, `depths.stage3`, …). Beside what the
     design's table of words defines: `latency_spread` is interquartile range over median; after `search --retime`
     the latencies are the new ones (`retimed` True) and the first are kept as `latency_ms_in_search`; `on_front`
-    is over complete trials; `gflops` is 2·MACs/10⁹; `arch` is JSON for `ArchSpec.from_dict`. A reference
-    outside the space has its parameters read off its architecture where that is possible.
-    `attrs` holds `study_name` and `retimed_at` (ISO text or None).
+    is over complete, feasible trials by the study's objectives; `feasible`: no limit or constraint is known to be
+    broken; `screened`: not trained, for what theory or the profile says; `gflops` is 2·MACs/10⁹; `arch` is JSON for
+    `ArchSpec.from_dict`. What is outside the space has its parameters read off its architecture where that is
+    possible. `attrs` holds `study_name`, `objectives` (texts) and `retimed_at` (ISO text or None).
 
     folder_or_url: a study's folder, or a storage's URL (`sqlite:///…`); with several studies in it,
     `study_name` says which. Raises `StudyError` if it cannot be read; never makes or changes a file.
@@ -64,21 +105,29 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
     stored = read_storage(folder_or_url, study_name)
     names = _varied_names(stored)
     retimed = stored.user_attrs.get("retimed")
-    rows = [_row(trial, stored.config, retimed if isinstance(retimed, dict) else {}) for trial in stored.trials]
+    latencies = Retimed(retimed if isinstance(retimed, dict) else {}, stored.config)
+    rows = [_row(trial, stored, latencies) for trial in stored.trials]
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *names])
     frame = _typed(frame.sort_values("number", ignore_index=True))
     frame["fps"] = 1000 / frame["latency_ms"]
     frame["gflops"] = 2 * frame["macs"] / 1e9
-    frame["on_front"] = front_of(frame)
-    frame.attrs = {"study_name": stored.name, "retimed_at": stored.user_attrs.get("retimed_at")}
+    frame["on_front"] = front_of(frame, stored.objectives)
+    frame.attrs = {
+        "study_name": stored.name,
+        "objectives": [str(objective) for objective in stored.objectives],
+        "retimed_at": stored.user_attrs.get("retimed_at"),
+    }
     return frame
 
 
-def front_of(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """For each row: is it complete, and does no other complete trial have mIoU and latency better than it?"""
-    values = frame[["miou", "latency_ms"]].to_numpy(dtype=np.float64, copy=True)
+def front_of(
+    frame: pd.DataFrame, objectives: Sequence[Objective] = DEFAULT_OBJECTIVES
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """For each row: is it complete and feasible, and is no other such trial better in all objectives?"""
+    values = frame[[objective.figure for objective in objectives]].to_numpy(dtype=np.float64, copy=True)
     values[(frame["state"] != "COMPLETE").to_numpy()] = np.nan
-    return pareto_front(values, [True, False])
+    values[~frame["feasible"].to_numpy(dtype=bool)] = np.nan
+    return pareto_front(values, [objective.maximize for objective in objectives])
 
 
 def varied_parameters(frame: pd.DataFrame) -> list[str]:
@@ -111,27 +160,66 @@ def _varied_names(stored: StoredStudy) -> list[str]:
     return [name for name in dict.fromkeys([*known, *found]) if name not in COLUMNS]
 
 
-def _row(trial: FrozenTrial, config: StudyConfig | None, retimed: Mapping[str, Any]) -> dict[str, Any]:
+class Retimed:
+    """The latencies of `search --retime`, by architecture."""
+
+    def __init__(self, by_arch: Mapping[str, Any], config: StudyConfig | None) -> None:
+        self.by_arch = by_arch
+        compared_with = next(iter(config.known_networks.values()), None) if config is not None else None
+        self.compared_with_ms = self._median(compared_with.arch_id) if compared_with is not None else None
+
+    def of(self, arch_id: str, ratio: float | None) -> dict[str, Any]:
+        """What replaces the latencies of the search; nothing for an architecture that was not timed anew. A ratio is
+        taken anew where there was one."""
+        median = self._median(arch_id)
+        if median is None:
+            return {}
+        anew = self.by_arch[arch_id]
+        row = {"retimed": True, "latency_ms": median, "latency_p95_ms": anew.get("p95_ms")}
+        if ratio is not None and self.compared_with_ms is not None:
+            row["latency_ratio"] = median / self.compared_with_ms
+        return row | {"latency_spread": anew.get("spread")}
+
+    def _median(self, arch_id: str) -> float | None:
+        anew = self.by_arch.get(arch_id)
+        return anew.get("median_ms") if isinstance(anew, dict) else None
+
+
+def _row(trial: FrozenTrial, stored: StoredStudy, retimed: Retimed) -> dict[str, Any]:
     attributes = trial.user_attrs
-    copied = ("arch_id", "trial_key", "seed", "reference", "macs", "num_params", "fingerprint", "train_seconds")
-    row: dict[str, Any] = {name: attributes.get(name) for name in (*copied, "reason", "duplicate_of")}
-    values = trial.values if trial.state.name == "COMPLETE" and trial.values else [None, None]
-    row |= {"number": trial.number, "state": trial.state.name, "miou": values[0]}
-    row |= {name: attributes.get(name) for name in ("latency_p95_ms", "latency_spread")}
-    row["latency_ms"] = row["latency_ms_in_search"] = attributes.get("latency_ms", values[1])
-    anew = retimed.get(str(attributes.get("arch_id")))
-    row["on_front"] = False
-    row["retimed"] = False
-    if isinstance(anew, dict) and "median_ms" in anew:
-        row |= {"retimed": True, "latency_ms": anew["median_ms"], "latency_p95_ms": anew.get("p95_ms")}
-        row["latency_spread"] = anew.get("spread")
+    row: dict[str, Any] = {name: attributes.get(name) for name in COPIED}
+    row |= {"number": trial.number, "state": trial.state.name, "on_front": False, "retimed": False}
+    if trial.state.name == "COMPLETE" and trial.values:
+        told = zip(stored.objectives, trial.values, strict=True)
+        row |= {one.figure: value for one, value in told if row.get(one.figure) is None}
+    row["latency_ms_in_search"] = row["latency_ms"]
+    row |= retimed.of(str(attributes.get("arch_id")), row["latency_ratio"])
+    row["screened"] = bool(attributes.get("screened"))
+    row["feasible"] = _is_feasible(trial, stored.config, row)
     arch = attributes.get("arch")
     row["arch"] = json.dumps(arch) if isinstance(arch, dict) else None
-    if isinstance(arch, dict) and not trial.params and config is not None:
-        # A reference that the space does not contain: its parameters are those of its architecture.
+    if isinstance(arch, dict) and not trial.params and stored.config is not None:
+        # A network that the space does not contain: its parameters are those of its architecture.
         with contextlib.suppress(StdcLabError, TypeError):
-            return row | config.space.read_off(ArchSpec.from_dict(arch), config.train)
+            return row | _read_off(ArchSpec.from_dict(arch), stored.config, row["arm"])
     return row | trial.params
+
+
+def _is_feasible(trial: FrozenTrial, config: StudyConfig | None, row: Mapping[str, Any]) -> bool:
+    """Whether no limit or constraint is known to be broken, by the latencies that the row holds."""
+    excess = trial.constraints
+    for constraint in config.constraints if config is not None else ():
+        value = row.get(constraint.figure)
+        if value is not None:
+            excess[str(constraint)] = constraint.excess(float(value))
+    return all(value <= 0 for value in excess.values())
+
+
+def _read_off(spec: ArchSpec, config: StudyConfig, arm: str | None) -> dict[str, Any]:
+    train = config.space.training_of({}, config.train)
+    if arm is not None and config.plan is not None and arm in config.plan.arms:
+        train = config.plan.training_of(arm, config.train)
+    return config.space.read_off(spec, train)
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -139,7 +227,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     for name in frame.columns:
         if name in TEXT_COLUMNS:
             frame[name] = frame[name].astype("str")
-        elif name in ("on_front", "retimed"):
+        elif name in BOOLEAN_COLUMNS:
             frame[name] = frame[name].astype(bool)
         elif name == "number":
             frame[name] = frame[name].astype("int64")

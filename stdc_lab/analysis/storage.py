@@ -13,11 +13,14 @@ import sqlalchemy
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
+from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, Objective, parse_objective
 from stdc_lab.config.reading import read_study
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
 
 STUDY_FILE, STORAGE_FILE = "study.yaml", "study.db"
+OBJECTIVES = "objectives"
+"""The study's attribute that says what the values of its trials are."""
 OPTUNA_TABLES = {"studies", "trials", "version_info"}
 LOCK_WAIT_S = 60.0
 """How long to wait for a search that is just writing."""
@@ -41,6 +44,8 @@ class StoredStudy:
     user_attrs: dict[str, Any]
     config: StudyConfig | None
     """The study.yaml beside the storage; None for a storage without one."""
+    objectives: tuple[Objective, ...] = DEFAULT_OBJECTIVES
+    """What the values of its trials are, in their order."""
 
 
 def read_study_config(folder: str | Path) -> StudyConfig:
@@ -92,14 +97,29 @@ def _read(place: Place, shown: str, study_name: str | None, config: StudyConfig 
         if wanted not in names:
             raise StudyError(f"{shown}: no study {wanted!r} in it; there: {', '.join(names) or 'none'}")
         study = optuna.load_study(study_name=wanted, storage=storage, sampler=optuna.samplers.RandomSampler())
-        if [direction.name for direction in study.directions] != ["MAXIMIZE", "MINIMIZE"]:
-            got = ", ".join(direction.name.lower() for direction in study.directions)
-            raise StudyError(f"{shown}: study {wanted!r} has the objectives {got}; allowed: mIoU up, latency down")
         own = config if config is not None and config.name == wanted else None
-        return StoredStudy(wanted, tuple(study.get_trials(deepcopy=False)), study.user_attrs, own)
+        objectives = _objectives(study, shown)
+        return StoredStudy(wanted, tuple(study.get_trials(deepcopy=False)), study.user_attrs, own, objectives)
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+def _objectives(study: optuna.Study, shown: str) -> tuple[Objective, ...]:
+    """What a study's values are, as it says itself; mIoU and latency where it says nothing."""
+    noted = study.user_attrs.get(OBJECTIVES)
+    try:
+        objectives = DEFAULT_OBJECTIVES if noted is None else tuple(map(parse_objective, noted))
+    except (TypeError, ValueError) as error:
+        raise StudyError(f"{shown}: its note of the objectives cannot be read: {error}") from error
+    wanted = [one.maximize for one in objectives]
+    if [direction.name == "MAXIMIZE" for direction in study.directions] != wanted:
+        got = ", ".join(direction.name.lower() for direction in study.directions)
+        raise StudyError(
+            f"{shown}: study {study.study_name!r} has the directions {got}; allowed: those of "
+            f"{', '.join(map(str, objectives))}, as `stdc-lab search` makes them"
+        )
+    return objectives
 
 
 def _only_or_own(names: list[str], config: StudyConfig | None, shown: str) -> str:

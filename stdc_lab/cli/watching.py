@@ -39,7 +39,7 @@ class ConsoleWatcher(Watcher):
         )
         self.task = self.bar.add_task("", total=1, visible=False, note="")
         self.started_at = time.monotonic()
-        self.done = self.wanted = self.done_at_start = 0
+        self.done = self.wanted = self.done_at_start = self.screened = 0
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -58,6 +58,11 @@ class ConsoleWatcher(Watcher):
 
     def data(self, what: str, done: int, total: int) -> None:
         self._show(f"preparing {what}", done, total, "")
+
+    def trial_screened(self, number: int, reason: str) -> None:
+        self.screened += 1
+        if not reason.startswith("screened out before it was built"):  # of those there may be thousands
+            self.console.print(f"trial {number:>3}: {reason}", markup=False)
 
     def trial_started(self, candidate: Candidate, done: int, wanted: int) -> None:
         self.done, self.wanted = done, wanted

@@ -16,6 +16,7 @@ from ruamel.yaml.comments import CommentedBase
 from ruamel.yaml.error import YAMLError
 
 from stdc_lab.arch import ArchSpec
+from stdc_lab.config.plan import PlanConfig, space_of_plan
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.space import SearchSpace
 from stdc_lab.config.study import StudyConfig
@@ -57,10 +58,14 @@ def read_value(path: Path, model: type[Model], content: Any | None = None) -> Mo
 
 
 def read_study(path: Path) -> StudyConfig:
-    """A study's YAML; a space given by name is read from a `search_spaces` folder beside or above the file."""
+    """A study's YAML; a space given by name is read from a `search_spaces` folder beside or above the file, that of
+    a plan follows from its arms."""
     content = read_yaml(path)
     if isinstance(content, dict) and isinstance(content.get("space"), str):
         content["space"] = read_space(content["space"], path).model_dump(mode="json")
+    elif isinstance(content, dict) and "space" not in content and content.get("plan") is not None:
+        plan = read_value(path, PlanConfig, content["plan"])
+        content["space"] = space_of_plan("plan", plan.model_dump(mode="json")["arms"])
     return read_value(path, StudyConfig, content)
 
 

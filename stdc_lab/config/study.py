@@ -6,51 +6,97 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from stdc_lab.arch import preset
+from stdc_lab.arch import ArchSpec, preset
 from stdc_lab.config.data import DataConfig
 from stdc_lab.config.latency import LatencyConfig
+from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, ConstraintText, Figure, ObjectiveText
+from stdc_lab.config.plan import PlanConfig
 from stdc_lab.config.space import SearchSpace
 from stdc_lab.config.training import TrainConfig
-from stdc_lab.config.values import Name, Value
+from stdc_lab.config.values import Arch, Name, Value
 
 
 class SamplerConfig(Value):
     """What proposes the next architecture."""
 
-    name: Literal["tpe", "random"] = "tpe"
+    name: Literal["tpe", "nsga2", "random"] = "tpe"
+    """`tpe` learns from trained, screened-out and infeasible trials alike; `nsga2` breeds from complete ones."""
     startup_trials: Annotated[int, Field(ge=1)] = 8
     """tpe only: how many random proposals come before the model of the space is used."""
+    population: Annotated[int, Field(ge=2, le=10_000)] = 16
+    """nsga2 only: how many complete trials make a generation."""
 
 
 class StudyConfig(Value):
-    """A multi-objective search: validation mIoU up, latency down; MACs and parameters recorded."""
+    """A search over one or several objectives, or an ablation plan; everything that is measured is recorded."""
 
     name: Name
     title: str = ""
     """A heading for the report."""
     space: SearchSpace
-    """In a study's YAML: the name of a file in `search_spaces/`, or the space itself."""
+    """In a study's YAML: the name of a file in `search_spaces/`, or the space itself. A plan needs none."""
+    objectives: Annotated[tuple[ObjectiveText, ...], Field(min_length=1, max_length=5)] = DEFAULT_OBJECTIVES
+    """Figures of which the front is made: `miou`, `latency_ms` …, each in its usual direction."""
+    constraints: tuple[ConstraintText, ...] = ()
+    """What a trial has to meet to be on the front: `latency_ms <= 20`. What is known to break one is not trained."""
     trials: Annotated[int, Field(ge=1, le=1_000_000)] = 20
-    """How many trials are trained in all, references included."""
+    """How many trials are trained in all, references included; a plan has as many as it has."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Of every training (so that trials are paired) and of the sampler."""
+    """Of every training (so that trials are paired) and of the sampler; the trainings of a plan have the plan's."""
     references: tuple[str, ...] = ("stdc1", "stdc2")
-    """Presets that are trained first, whether or not the space contains them."""
+    """Presets that are trained first, whether or not the space contains them; in a plan, none unless given."""
+    networks: dict[Name, Arch] = Field(default_factory=dict)
+    """Networks of your own that are trained after the references: a mapping of fields, such as `base: stdc1`."""
     sampler: SamplerConfig = SamplerConfig()
+    plan: PlanConfig | None = None
+    """In place of a sampler: every arm with every seed, and nothing else."""
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
     latency: LatencyConfig = LatencyConfig()
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
+        if self.plan is not None and "references" not in self.model_fields_set:
+            object.__setattr__(self, "references", ())
         for name in self.references:
             preset(name)
         if len(set(self.references)) != len(self.references):
             raise ValueError("references: the same preset twice")
+        twice = next((name for name in self.networks if name in self.references), None)
+        if twice is not None:
+            raise ValueError(f"networks.{twice}: a reference has this name; give it another")
+        return self
+
+    @model_validator(mode="after")
+    def _figures_fit(self) -> Self:
+        figures = [objective.figure for objective in self.objectives]
+        if len(set(figures)) != len(figures):
+            raise ValueError("objectives: the same figure twice")
+        if "latency_ratio" in self.figures and not self.known_networks:
+            raise ValueError("latency_ratio: needs a network to compare with; name one in references or networks")
         return self
 
     @model_validator(mode="after")
     def _space_fits_the_training(self) -> Self:
         for point in self.space.samples():
             self.space.training_of(point, self.train)
+        for arm in self.plan.arms if self.plan is not None else ():
+            self.plan.training_of(arm, self.train)  # type: ignore[union-attr]
         return self
+
+    @property
+    def figures(self) -> set[Figure]:
+        """What a trial has to measure beside mIoU and latency."""
+        return {one.figure for one in self.objectives} | {one.figure for one in self.constraints}
+
+    @property
+    def known_networks(self) -> dict[str, ArchSpec]:
+        """Reference networks, then networks of the user's own, by name: each is run once."""
+        return {name: preset(name) for name in self.references} | self.networks
+
+    @property
+    def total_trials(self) -> int:
+        """How many trials are to be trained in all."""
+        if self.plan is None:
+            return self.trials
+        return len(self.plan.arms) * len(self.plan.seeds) + len(self.known_networks)

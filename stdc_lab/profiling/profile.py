@@ -13,13 +13,13 @@ from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
 from stdc_lab.machine import environment, usable_cores
-from stdc_lab.nn import build_classifier, build_model
+from stdc_lab.nn import StdcSegmenter, build_classifier, build_model
 from stdc_lab.nn.backbone import StdcClassifier
 from stdc_lab.profiling.counters import count_macs, operations_of
 from stdc_lab.profiling.latency import measure_latency
 from stdc_lab.profiling.parts import stage_cost
 from stdc_lab.profiling.published import count_released_form, published_account
-from stdc_lab.records import ProfileResult, TrainingCost
+from stdc_lab.records import LatencyResult, ProfileResult, TrainingCost
 
 CLASSES = {"seg": 19, "cls": 1000}
 """How many, unless said: Cityscapes' and ImageNet's."""
@@ -35,13 +35,15 @@ def profile(
     latency: LatencyConfig | None = None,
     timed: bool = True,
     device: torch.device | None = None,
+    compare_with: tuple[str, ArchSpec] | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> ProfileResult:
     """Parameters, MACs by several counters, feature maps, part by part, and (if `timed`) the latency at batch 1.
 
     `head`: the segmenter or the classifier. `heads`: also what the segmenter with these training heads costs; it is
     counted, the deployed network is timed. `depth`: 1 stages, 2 modules, 3 blocks as well. The latency is of untrained
-    weights, which cost the same. Size, threads and duration are in `latency`.
+    weights, which cost the same. Size, threads and duration are in `latency`. `compare_with`: a segmenter by name that
+    is timed in turns with this one; the result says how many times as fast as it this one is.
 
     Raises `StdcLabError` for training heads on a classifier.
     """
@@ -76,9 +78,26 @@ def profile(
     )
     if not timed:
         return result
-    measured = measure_latency({"network": network}, config, device, on_progress)["network"]
+    measured = _measured(network, spec, compare_with, config, device, on_progress)
     threads = config.threads or usable_cores()
     return result.model_copy(update={"latency": measured, "environment": environment(device, threads)})
+
+
+def _measured(
+    network: StdcSegmenter | StdcClassifier,
+    spec: ArchSpec,
+    compare_with: tuple[str, ArchSpec] | None,
+    config: LatencyConfig,
+    device: torch.device,
+    on_progress: Callable[[float], None] | None,
+) -> LatencyResult:
+    if compare_with is None or compare_with[1].arch_id == spec.arch_id:
+        alone = measure_latency({"network": network}, config, device, on_progress)["network"]
+        same = {} if compare_with is None else {"reference": compare_with[0], "times_as_fast": 1.0}
+        return alone.model_copy(update=same)
+    name, other = compare_with
+    networks = {"network": network, name: build_model(other, network.num_classes)}
+    return measure_latency(networks, config, device, on_progress, reference=name)["network"]
 
 
 def _training_cost(spec: ArchSpec, num_classes: int, heads: TrainingHeads, size: tuple[int, int]) -> TrainingCost:

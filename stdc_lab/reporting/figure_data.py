@@ -23,6 +23,16 @@ def finished_trials(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[(frame["state"] == "COMPLETE") & measured & frame["duplicate_of"].isna()]
 
 
+def aims(frame: pd.DataFrame) -> list[str]:
+    """The study's objectives, as they are written; mIoU and latency for a frame that does not say."""
+    return list(frame.attrs.get("objectives", ["miou", "latency_ms"]))
+
+
+def trades_miou_for_latency(frame: pd.DataFrame) -> bool:
+    """Whether the front is that of mIoU and latency, so that a line through it means something."""
+    return sorted(aims(frame)) == ["latency_ms", "miou"]
+
+
 def front_members(frame: pd.DataFrame) -> pd.DataFrame:
     """The finished trials on the front, fastest first."""
     finished = finished_trials(frame)

@@ -28,6 +28,7 @@ from stdc_lab.reporting.figure_data import (
     parameter_axis,
     rank_correlation,
     reference_trials,
+    trades_miou_for_latency,
     training_curve,
 )
 from stdc_lab.reporting.label_placement import Box, place_labels
@@ -53,7 +54,7 @@ def pareto_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     """mIoU over latency (ms) of a study's finished trials, with front and references; darker grey is more MACs.
 
     frame: as `load_study` gives it. caption: the protocol, put below. A warning stands above where latencies
-    are not comparable.
+    are not comparable. The line is drawn only where mIoU and latency are the study's objectives.
     """
     figure = _figure(7.2, 4.7, caption, latency_warning(frame))
     axes = figure.subplots()
@@ -73,14 +74,18 @@ def pareto_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
         bar.outline.set_linewidth(0.4)
     else:
         axes.scatter(plain["latency_ms"], plain["miou"], facecolor=GREY, **TRIAL)
-    steps = front_steps(front)
+    stepped = trades_miou_for_latency(frame)
+    steps = front_steps(front if stepped else front.head(0))
     axes.plot(*steps, color=BLUE, linewidth=1.4, zorder=4)
     members = front[front["reference"].isna()]
     axes.scatter(members["latency_ms"], members["miou"], **FRONT)
     axes.scatter(references["latency_ms"], references["miou"], **REFERENCE)
     _log_if_wide(axes, finished["latency_ms"])
     axes.margins(0.07, 0.1)
-    _legend(figure, [("trial", GREY, "o"), ("front", BLUE, "o-"), ("reference network", VERMILLION, "D")])
+    _legend(
+        figure,
+        [("trial", GREY, "o"), ("front", BLUE, "o-" if stepped else "o"), ("reference network", VERMILLION, "D")],
+    )
     labelled = pd.concat([references, members])
     visible = np.vstack([plain[["latency_ms", "miou"]].to_numpy(), along_line(*steps)])
     _label(figure, axes, labelled, visible)

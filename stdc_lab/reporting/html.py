@@ -19,11 +19,17 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
 from stdc_lab.records import TrialRecord
 from stdc_lab.reporting import protocol
-from stdc_lab.reporting.figure_data import finished_trials, front_members, latency_warning, reference_trials
+from stdc_lab.reporting.figure_data import (
+    finished_trials,
+    front_members,
+    latency_warning,
+    reference_trials,
+    trades_miou_for_latency,
+)
 from stdc_lab.reporting.figures import curve_figure, macs_figure, parameters_figure, pareto_figure, save_png
 from stdc_lab.reporting.sections import Samples, data_uri, describe, read_record, read_samples
 from stdc_lab.reporting.tables import front_table, trials_table
-from stdc_lab.reporting.words import cautions, summary
+from stdc_lab.reporting.words import aims_in_words, cautions, summary
 
 PAGE = "index.html"
 OWN_PNG = re.compile(r"(pareto|macs|parameters|curve-\d+)\.png")
@@ -115,6 +121,9 @@ def _render(
     values: dict[str, Any] = {
         "title": config.title or config.name,
         "config": config,
+        "aims": aims_in_words(frame),
+        "stepped": trades_miou_for_latency(frame),
+        "constrained": bool(config.constraints or config.space.limits),
         "summary": summary(frame),
         "cautions": cautions(frame, config),
         "warning": latency_warning(frame),

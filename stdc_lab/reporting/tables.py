@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from stdc_lab.analysis.frame import varied_parameters
-from stdc_lab.reporting.figure_data import QUIET_SPREAD, front_members, reference_trials, show_value
-from stdc_lab.reporting.words import STATES, compare, signed, trial_name, without_paths
+from stdc_lab.reporting.figure_data import QUIET_SPREAD, aims, front_members, reference_trials, show_value
+from stdc_lab.reporting.words import compare, signed, state_word, trial_name, without_paths
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,35 @@ MEASURES: tuple[Measure, ...] = (
     ("Params 10⁶", "parameters of the inference graph", "num_params", 1e6, 2),
 )
 """Heading, explanation, column, divisor, digits."""
-FRONT_MEASURES = tuple(measure for measure in MEASURES if measure[2] not in ("latency_p95_ms", "gflops"))
+FURTHER_MEASURES: tuple[Measure, ...] = (
+    ("Boundary F", "boundary F-score, validation, 0 to 1", "boundary_f", 1, 3),
+    ("Latency ratio", "over the reference network’s, timed in turns with it", "latency_ratio", 1, 3),
+    ("Peak 10⁶", "elements of feature maps alive at once, by theory", "peak_activations", 1e6, 2),
+    ("Memory MiB", "of a call at batch 1, measured", "peak_memory_bytes", 2**20, 1),
+)
+"""Shown where they are objectives of the study."""
+
+
+def measures_of(frame: pd.DataFrame, *, front: bool = False) -> tuple[Measure, ...]:
+    """The measures that a study's tables show; fewer in that of the front."""
+    usual = (one for one in MEASURES if not (front and one[2] in ("latency_p95_ms", "gflops")))
+    words = " ".join(aims(frame)).split()
+    return (*usual, *(one for one in FURTHER_MEASURES if one[2] in words))
 
 
 def front_table(frame: pd.DataFrame) -> Table:
     """Front members, fastest first, beside each reference."""
     references, names = reference_trials(frame), varied_parameters(frame)
+    measures = measures_of(frame, front=True)
     headings = [("Network", "the trial’s number, or the reference’s name")]
-    headings += [(heading, text) for heading, text, *_ in FRONT_MEASURES]
+    headings += [(heading, text) for heading, text, *_ in measures]
     for name in references["reference"]:
         headings.append((f"Latency ÷ {name}", f"below 1: faster than {name}"))
         headings.append((f"mIoU − {name}", f"above 0: more accurate than {name}, one training each"))
     headings += [(name, "varied parameter") for name in names]
     rows = []
     for _, trial in front_members(frame).iterrows():
-        cells = [_name_cell(trial), *_measures(trial, FRONT_MEASURES)]
+        cells = [_name_cell(trial), *_measures(trial, measures)]
         for one in compare(trial, references):
             cells += [
                 Cell(f"{one.latency_ratio:.2f}", one.latency_ratio),
@@ -80,7 +94,8 @@ def trials_table(frame: pd.DataFrame) -> Table:
     names = varied_parameters(frame)
     retimed = bool(frame["retimed"].any())
     headings = [("Trial", "number; a reference by its name"), ("State", "what became of it"), ("Note", "")]
-    headings += [(heading, text) for heading, text, *_ in MEASURES]
+    measures = measures_of(frame)
+    headings += [(heading, text) for heading, text, *_ in measures]
     headings.append(("Spread", f"of the timing: interquartile range / median; above {QUIET_SPREAD:g} not quiet"))
     if retimed:
         headings.append(("Before ms", "latency as measured while searching"))
@@ -89,9 +104,9 @@ def trials_table(frame: pd.DataFrame) -> Table:
     headings.append(("Seed", "of the training"))
     rows = []
     for _, trial in frame.iterrows():
-        state, note = STATES.get(trial["state"], trial["state"].lower()), trial_note(trial)
+        state, note = state_word(trial), trial_note(trial)
         cells = [_name_cell(trial), Cell(state, state, number=False), Cell(note, note or None, number=False)]
-        cells += [*_measures(trial), _number(trial["latency_spread"], 1, 2)]
+        cells += [*_measures(trial, measures), _number(trial["latency_spread"], 1, 2)]
         cells += [_number(trial["latency_ms_in_search"], 1, 2)] if retimed else []
         cells += [_number(trial["train_seconds"], 1, 0), *_parameters(trial, names), _number(trial["seed"], 1, 0)]
         rows.append(Row(tuple(cells), _kind(trial)))
@@ -105,6 +120,8 @@ def trial_note(trial: pd.Series) -> str:
         notes.append(f"repeats #{int(trial['duplicate_of'])}, not trained again")
     elif trial["on_front"]:
         notes.append("on the front")
+    elif trial["state"] == "COMPLETE" and not trial["feasible"]:
+        notes.append("breaks a limit or constraint")
     if trial["latency_spread"] > QUIET_SPREAD:
         notes.append("timed on an unquiet machine")
     if pd.notna(trial["reason"]):
@@ -126,7 +143,7 @@ def _name_cell(trial: pd.Series) -> Cell:
     return Cell(text, number, f"trial-{number}" if has_section(trial) else None, number=False)
 
 
-def _measures(trial: pd.Series, measures: tuple[Measure, ...] = MEASURES) -> list[Cell]:
+def _measures(trial: pd.Series, measures: tuple[Measure, ...]) -> list[Cell]:
     return [_number(trial[column], divisor, digits) for _, _, column, divisor, digits in measures]
 
 

@@ -7,21 +7,35 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from stdc_lab.config.objectives import parse_objective
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.reporting.figure_data import (
     QUIET_SPREAD,
+    aims,
     finished_trials,
     front_members,
     noisy_latencies,
     reference_trials,
+    trades_miou_for_latency,
 )
 
 STATES = {
     "COMPLETE": "finished",
     "FAIL": "failed",
-    "PRUNED": "screened out",
+    "SCREENED": "screened out",
+    "PRUNED": "stopped early",
     "RUNNING": "running",
     "WAITING": "waiting",
+}
+AIMS: dict[str, str] = {
+    "miou": "mIoU",
+    "boundary_f": "boundary F-score",
+    "latency_ms": "latency",
+    "latency_ratio": "latency over the reference’s",
+    "macs": "MACs",
+    "num_params": "parameters",
+    "peak_activations": "feature maps alive at once",
+    "peak_memory_bytes": "memory",
 }
 
 
@@ -46,14 +60,17 @@ def summary(frame: pd.DataFrame) -> list[str]:
     if len(finished_trials(frame)) == 1:
         return [*sentences, f"{_network(fastest)} is the only finished network so far: there is nothing to compare."]
     if len(front) == 1:
-        only = "is both the fastest and the most accurate: the front is this one network"
-        sentences.append(f"{_network(fastest)} {only}.")
+        both = "is both the fastest and the most accurate: the front is this one network"
+        sole = f"is best by {aims_in_words(frame)}: the front is this one network"
+        sentences.append(f"{_network(fastest)} {both if trades_miou_for_latency(frame) else sole}.")
     else:
         known = " and ".join(front["reference"].dropna())
-        sentences.append(
-            f"{len(front)} networks are on the front{f' ({known} among them)' if known else ''}, where more mIoU costs "
-            f"more time: from {_network(fastest)} to {_network(best)}."
-        )
+        start = f"{len(front)} networks are on the front{f' ({known} among them)' if known else ''}"
+        if trades_miou_for_latency(frame):
+            ends = f"from {_network(fastest)} to {_network(best)}"
+            sentences.append(f"{start}, where more mIoU costs more time: {ends}.")
+        else:
+            sentences.append(f"{start} of {aims_in_words(frame)}; the fastest of them is {_network(fastest)}.")
     references = reference_trials(frame)
     for _, reference in references.iterrows():
         sentences.append(_against(frame, reference))
@@ -67,12 +84,30 @@ def count_sentence(frame: pd.DataFrame) -> str:
     if frame.empty:
         return "The study holds no trial yet."
     repeated = frame["duplicate_of"].notna()
-    counts = frame.loc[~repeated, "state"].value_counts()
+    states = frame["state"].mask(frame["screened"], "SCREENED")
+    counts = states[~repeated].value_counts()
     parts = [f"{counts[state]} {word}" for state, word in STATES.items() if state in counts]
     if repeated.any():
         count = int(repeated.sum())
         parts.append(f"{count} proposed again what had been trained, and {'was' if count == 1 else 'were'} not trained")
     return f"{len(frame)} trial{'s' if len(frame) != 1 else ''}: {', '.join(parts)}."
+
+
+def state_word(trial: pd.Series) -> str:
+    """What became of a trial, in a word or two."""
+    state = "SCREENED" if trial["screened"] else str(trial["state"])
+    return STATES.get(state, state.lower())
+
+
+def aims_in_words(frame: pd.DataFrame) -> str:
+    """The study's objectives: `mIoU up, latency down`."""
+    directions = {"maximize": "up", "minimize": "down"}
+    phrases = []
+    for text in aims(frame):
+        objective = parse_objective(text)
+        name = AIMS[objective.figure]
+        phrases.append(f"{name} {directions['maximize' if objective.maximize else 'minimize']}")
+    return ", ".join(phrases)
 
 
 def cautions(frame: pd.DataFrame, config: StudyConfig) -> list[str]:

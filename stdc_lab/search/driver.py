@@ -13,6 +13,7 @@ import torch
 from optuna.trial import TrialState
 
 from stdc_lab.analysis.frame import load_study, write_trials_csv
+from stdc_lab.analysis.space_survey import refuse_hopeless
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import load_dataset
 from stdc_lab.errors import StdcLabError, StudyError
@@ -34,12 +35,14 @@ from stdc_lab.search.folder import (
 from stdc_lab.search.ledger import Ledger, give_back, take_up_abandoned
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profiled, Scored, Stepped, Task
 from stdc_lab.search.objective import Candidate, clear, tidy
-from stdc_lab.search.propose import draw_candidate, enqueue_references, make_sampler, tell
+from stdc_lab.search.objectives import ScreenedOutError, screened_by_profile
+from stdc_lab.search.propose import draw_candidate, enqueue_known, make_sampler, next_trial, tell, tell_screened
 from stdc_lab.search.stopping import Stop
 from stdc_lab.search.watcher import Watcher
 
 MAX_FAILURES_IN_A_ROW = 3
 MAX_DUPLICATES_IN_A_ROW = 30
+MAX_SCREENED_IN_A_ROW = 2000
 MAX_LOST_WORKERS = 3
 """A trial whose worker was killed goes on in another one; from here on it has failed."""
 TICK_S = 0.2
@@ -85,7 +88,7 @@ def run_study(
     data cannot be had.
     """
     folder, watcher = Path(folder), watcher or Watcher()
-    wanted = config.trials if trials is None else trials
+    wanted = config.total_trials if trials is None else trials
     if wanted < 1:
         raise StudyError(f"--trials: got {wanted}; allowed: a whole number from 1")
     if jobs is not None and jobs < 1:
@@ -106,7 +109,9 @@ def run_study(
         machines = _machines(study, chosen, config)
         before = Ledger(study).trained
         if before < wanted:
-            enqueue_references(study, config)
+            if config.plan is None:
+                refuse_hopeless(config.space, config.train, len(dataset.class_names))
+            enqueue_known(study, config)
         watcher.started(folder, before, wanted, chosen[0])
         stop = stack.enter_context(Stop(max_hours))
         crew = crew or stack.enter_context(Crew(jobs or len(chosen), chosen))
@@ -129,6 +134,8 @@ class _Running:
     worker: Worker
     key: str
     lost_workers: int = 0
+    screened: ScreenedOutError | None = None
+    """Why it is not trained, once its cost is known."""
     twins: list[optuna.Trial] = field(default_factory=list)
     """Proposals of the same training, made meanwhile: they wait for its result."""
 
@@ -150,6 +157,9 @@ class _Search:
     running: dict[Worker, _Running] = field(default_factory=dict)
     failures: int = 0
     duplicates: int = 0
+    screened: int = 0
+    exhausted: bool = False
+    """Whether nothing is left to try: all of a plan was."""
     _csv_due: float = 0.0
 
     def __post_init__(self) -> None:
@@ -160,8 +170,7 @@ class _Search:
         told = False
         try:
             while True:
-                if not (stop.soon or stop.late):
-                    self._fill()
+                self._fill(stop)
                 if stop.now or stop.late or not self.running:
                     break
                 if stop.soon and not told:
@@ -174,12 +183,16 @@ class _Search:
             self._give_all_back()
         if self.ledger.trained >= self.wanted:
             return None
-        return "interrupted" if stop.soon else "the time is over"
+        if stop.soon:
+            return "interrupted"
+        return "not all of the plan could be trained" if self.exhausted else "the time is over"
 
-    def _fill(self) -> None:
+    def _fill(self, stop: Stop) -> None:
         """Give every idle worker a trial, as long as not too many are trained if none fails."""
         for worker in self.crew.workers:
             while worker not in self.running and self.ledger.trained + len(self.running) < self.wanted:
+                if stop.soon or stop.late or self.exhausted:
+                    return
                 if any(running.twins for running in self.running.values()):
                     return  # the sampler would propose the same again until it knows more
                 self._propose(worker)
@@ -187,11 +200,17 @@ class _Search:
     def _propose(self, worker: Worker) -> None:
         """Draw a candidate, and train it unless that was done, or is being done, before."""
         self.study.sampler = make_sampler(self.config, len(self.study.get_trials(deepcopy=False)))
-        trial = self.study.ask()
+        trial = next_trial(self.study, self.config)
+        if trial is None:
+            self.exhausted = True
+            return
         try:
-            candidate = draw_candidate(trial, self.config)
+            candidate = draw_candidate(trial, self.config, self.num_classes)
             key = candidate.key(self.config)
             record = read_record(self.folder, key)
+        except ScreenedOutError as out:
+            self._screen(trial, out)
+            return
         except StdcLabError as error:  # left open, the same point would end every later call too
             self._fail(trial, str(error))
             raise
@@ -224,7 +243,8 @@ class _Search:
             case Profiled(cost):
                 keep_profile(self.folder, self._profile_key(running), cost)
                 self.watcher.trial_timed(candidate, cost)
-                self.crew.answer(running.worker, None)
+                running.screened = screened_by_profile(self.config, candidate, cost)
+                self.crew.answer(running.worker, None if running.screened is None else str(running.screened))
             case Stepped(progress):
                 self.watcher.trial_progress(candidate, progress)
             case Scored():
@@ -256,6 +276,12 @@ class _Search:
         self._give(running)
 
     def _finish(self, running: _Running) -> None:
+        if running.screened is not None:
+            del self.running[running.worker]
+            clear(self.folder / RUNS_FOLDER / running.key)  # the worker's log
+            for trial in (running.trial, *running.twins):
+                self._screen(trial, running.screened)
+            return
         record = read_record(self.folder, running.key)
         if record is None:
             self._end(running, f"its record is gone: {self.folder / RUNS_FOLDER / running.key}")
@@ -266,8 +292,8 @@ class _Search:
             self._tell(twin, running.candidate, record, record.number)
 
     def _tell(self, trial: optuna.Trial, candidate: Candidate, record: TrialRecord, duplicate_of: int | None) -> None:
-        self.ledger.add(tell(self.study, trial, record, duplicate_of))
-        self.failures = 0
+        self.ledger.add(tell(self.study, trial, record, self.config, duplicate_of))
+        self.failures = self.screened = 0
         self.duplicates = 0 if duplicate_of is None else self.duplicates + 1
         self.watcher.trial_finished(candidate, record, duplicate_of)
         self._write_csv()
@@ -276,6 +302,17 @@ class _Search:
                 f"{self.folder}: the last {self.duplicates} proposals had all been trained before, with "
                 f"{self.ledger.trained} of {self.wanted} trials trained: the search space holds hardly more; ask for "
                 "fewer --trials or widen it"
+            )
+
+    def _screen(self, trial: optuna.Trial, out: ScreenedOutError) -> None:
+        """A proposal is not trained. Raises `StudyError` when there is no end to it."""
+        tell_screened(self.study, trial, out)
+        self.watcher.trial_screened(trial.number, str(out))
+        self.screened += 1
+        if self.screened >= MAX_SCREENED_IN_A_ROW and not self.running:
+            raise StudyError(
+                f"{self.folder}: the last {self.screened} proposals were all screened out, the last one: {out}. Loosen "
+                "limits and constraints, or widen the space; --dry-run says which limit kills how many"
             )
 
     def _end(self, running: _Running, reason: str) -> None:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from sqlalchemy.exc import SQLAlchemyError
 
-from stdc_lab.analysis.storage import STORAGE_FILE, STUDY_FILE, read_storage
+from stdc_lab.analysis.storage import OBJECTIVES, STORAGE_FILE, STUDY_FILE, read_storage
 from stdc_lab.config.reading import differences, read_study
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
@@ -67,29 +67,55 @@ def open_study(config: StudyConfig, folder: Path) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # A connection made here, not a URL: a path with a percent or question mark in it would be taken apart.
     connect = {"creator": lambda: sqlite3.connect(path, timeout=STORAGE_WAIT_S)}
-    return optuna.create_study(
+    study = optuna.create_study(
         storage=optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=connect),
         study_name=config.name,
-        directions=["maximize", "minimize"],
+        directions=["maximize" if objective.maximize else "minimize" for objective in config.objectives],
         load_if_exists=True,
     )
+    objectives = [str(objective) for objective in config.objectives]
+    if study.user_attrs.get(OBJECTIVES) != objectives:
+        study.set_user_attr(OBJECTIVES, objectives)
+    return study
 
 
 def check_same_study(config: StudyConfig, folder: Path) -> None:
-    """Raise `StudyError` if the folder's study.yaml asks something else; the number of trials may differ."""
+    """Raise `StudyError` if the folder's study.yaml asks something else, with what changed and what to do.
+
+    The number of trials may differ; a plan may have more arms and seeds than before.
+    """
     path = folder / STUDY_FILE
     if not path.exists():
         return
+    old = read_study(path)
     changed = [
-        f"{key}: was {old!r}, is {new!r}"
-        for key, old, new in differences(read_study(path).model_dump(mode="json"), config.model_dump(mode="json"))
-        if key not in FREE_TO_CHANGE
+        (key, f"{key}: was {was!r}, is {now!r}")
+        for key, was, now in differences(old.model_dump(mode="json"), config.model_dump(mode="json"))
+        if key not in FREE_TO_CHANGE and not _extends_plan(old, config, key)
     ]
-    if changed:
-        raise StudyError(
-            f"{path}: this folder was begun with another study; nothing was changed. Use another --out, or put "
-            "back:\n  " + "\n  ".join(changed)
+    if not changed:
+        return
+    what = "begun with another study"
+    advice = "Use another --out, or put back"
+    if all(key.startswith("space.") for key, _ in changed):
+        what = f"begun with another search space, from which its {len(read_storage(folder).trials)} trials come"
+        advice = (
+            "For the new space use another --out: networks of the old study can come along under `networks:`. To go on "
+            "here, put back"
         )
+    raise StudyError(
+        f"{path}: this folder was {what}; nothing was changed. {advice}:\n  " + "\n  ".join(line for _, line in changed)
+    )
+
+
+def _extends_plan(old: StudyConfig, new: StudyConfig, key: str) -> bool:
+    """Whether a difference is one of more arms or seeds, or of the columns that follow from them."""
+    if old.plan is None or new.plan is None:
+        return False
+    if key == "plan.seeds":
+        return set(old.plan.seeds) <= set(new.plan.seeds)
+    name = key.removeprefix("plan.arms.").split(".")[0]
+    return key.startswith("space.") or (key.startswith("plan.arms.") and name not in old.plan.arms)
 
 
 def keep_config(config: StudyConfig, folder: Path) -> None:

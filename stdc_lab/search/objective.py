@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,14 +18,15 @@ from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.data import IGNORE_LABEL, Dataset
-from stdc_lab.machine import choose_dtype, place
+from stdc_lab.machine import choose_dtype, machine_lock, place
 from stdc_lab.nn import StdcSegmenter
 from stdc_lab.nn.checkpoints import load_checkpoint, save_checkpoint
 from stdc_lab.profiling import profile
 from stdc_lab.records import ProfileResult, TrialRecord, trial_key
 from stdc_lab.search.folder import write_text
 from stdc_lab.training import Progress
-from stdc_lab.training.evaluate import predict, segmenter_of
+from stdc_lab.training.boundary import BoundaryScore
+from stdc_lab.training.evaluate import evaluate, predict, segmenter_of
 from stdc_lab.training.folder import ACCOUNT_FILE, BEST_FILE, LAST_FILE, RECIPE_FILE, RESULT_FILE, STATE_FILE
 from stdc_lab.training.run import Hears, run_training
 
@@ -47,10 +49,17 @@ class Candidate:
     train: TrainConfig
     seed: int
     reference: str | None = None
+    arm: str | None = None
+    """Of a plan."""
     planned: TrainConfig | None = None
     """The training that was asked for, where memory allows only another form of it: the key is of this one."""
     retried: str | None = None
     """Why it is another form."""
+
+    @property
+    def named(self) -> bool:
+        """Whether the study names it: it is run whatever limits and constraints say."""
+        return self.reference is not None or self.arm is not None
 
     def key(self, study: StudyConfig) -> str:
         """The key of its training, see `trial_key`."""
@@ -94,7 +103,11 @@ def run_trial(
     judge = judge or Judge()
     key = candidate.key(study)
     cost = known_profile or profile(
-        candidate.spec, num_classes=len(dataset.class_names), latency=study.latency, device=device
+        candidate.spec,
+        num_classes=len(dataset.class_names),
+        latency=study.latency,
+        device=device,
+        compare_with=_compared_with(study),
     )
     if judge.cost(cost) is not None:
         return None
@@ -116,6 +129,8 @@ def run_trial(
     )
     hears = Hears(progress=judge.progress, is_enough=is_enough)
     outcome = run_training(recipe, folder, dataset, device, hears=hears)
+    network = place(segmenter_of(folder / LAST_FILE, load_checkpoint(folder / LAST_FILE)), device)
+    wants_boundary = "boundary_f" in study.figures
     record = TrialRecord(
         number=candidate.number,
         arch=candidate.spec,
@@ -129,15 +144,31 @@ def run_trial(
         result=outcome.last,
         stopped=stopped[0] if stopped else None,
         retried=candidate.retried,
+        boundary_f=_boundary_f(network, dataset, candidate.train, device) if wants_boundary else None,
     )
-    network = segmenter_of(folder / LAST_FILE, load_checkpoint(folder / LAST_FILE))
     protocol = record.model_dump(mode="json", include={"train", "data", "seed", "reference", "trial_key"})
     protocol |= {"miou": record.result.miou, "legend": dataset.legend}
     save_checkpoint(folder / CHECKPOINT_FILE, network, protocol)
-    write_samples(folder / "predictions", place(network, device), dataset, device, candidate.train)
+    write_samples(folder / "predictions", network, dataset, device, candidate.train)
     write_text(folder / RECORD_FILE, record.model_dump_json(indent=1))
     tidy(folder)
     return record
+
+
+def _compared_with(study: StudyConfig) -> tuple[str, ArchSpec] | None:
+    """The network that all are timed beside, where a study asks for the ratio: the first that it names."""
+    return next(iter(study.known_networks.items())) if "latency_ratio" in study.figures else None
+
+
+def _boundary_f(network: StdcSegmenter, dataset: Dataset, config: TrainConfig, device: torch.device) -> float | None:
+    """Boundary F-score of the evaluated weights on the validation set; None if no class has a boundary there."""
+    classes = len(dataset.class_names)
+    boundary, dtype = BoundaryScore(classes), choose_dtype(config.precision, device)
+    scales = (config.evaluation_scale,)
+    with machine_lock(alone=False):
+        evaluate(network, dataset.val, classes, device, dtype, scales=scales, boundary=boundary)
+    score = boundary.mean()
+    return score if math.isfinite(score) else None
 
 
 def tidy(folder: Path) -> None:

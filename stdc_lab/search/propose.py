@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from stdc_lab.arch import presets
+from stdc_lab.arch import ArchSpec
 from stdc_lab.config.study import StudyConfig
-from stdc_lab.records import TrialRecord
+from stdc_lab.config.training import TrainConfig
+from stdc_lab.errors import StdcLabError
+from stdc_lab.records import ProfileResult, TrialRecord
 from stdc_lab.search.objective import Candidate
+from stdc_lab.search.objectives import (
+    ScreenedOutError,
+    constraint_excess,
+    figures_of,
+    figures_of_profile,
+    limit_excess,
+    objective_values,
+    screen_by_theory,
+)
+
+SCREENED = "screened"
+"""The attribute of a trial that was not trained because of what theory or its profile says."""
+POSSIBLE = "possible"
+"""The constraint that a point breaks of which no network or training can be made."""
+_QUEUED = ("reference", "arm", "seed")
 
 
 def make_sampler(config: StudyConfig, count: int) -> optuna.samplers.BaseSampler:
@@ -18,64 +36,141 @@ def make_sampler(config: StudyConfig, count: int) -> optuna.samplers.BaseSampler
     seed = (config.seed * 1_000_003 + count) % 2**32
     if config.sampler.name == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=config.sampler.startup_trials)
+    if config.sampler.name == "nsga2":
+        return optuna.samplers.NSGAIISampler(seed=seed, population_size=config.sampler.population)
+    # Where keys are absent under conditions, TPE takes them one by one anyway, and would warn each time.
+    conditional = any(varied.when for varied in config.space.parameters.values())
+    return optuna.samplers.TPESampler(
+        seed=seed, n_startup_trials=config.sampler.startup_trials, multivariate=False if conditional else None
+    )
 
 
-def enqueue_references(study: optuna.Study, config: StudyConfig) -> None:
-    """Queue each reference network that is neither finished nor waiting, as a point of the space where it is one."""
-    trials = study.get_trials(deepcopy=False)
-    there = {_reference_of(trial) for trial in trials if trial.state != TrialState.FAIL}
-    for name in config.references:
+def enqueue_known(study: optuna.Study, config: StudyConfig) -> None:
+    """Queue what is to be run whatever the sampler says and is neither finished nor waiting: references, the user's
+    networks, and the arms of a plan. What the space holds is queued as its point, for the sampler to learn from."""
+    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
+    there = {trial.user_attrs.get("reference") for trial in trials}
+    train = config.space.training_of({}, config.train)
+    for name, spec in config.known_networks.items():
         if name not in there:
-            point = config.space.parameters_of(presets[name], config.train) or {}
+            point = config.space.parameters_of(spec, train) or {}
             study.enqueue_trial(point, user_attrs={"reference": name})
+    if config.plan is None:
+        return
+    done = {(trial.user_attrs.get("arm"), trial.user_attrs.get("seed")) for trial in trials}
+    for arm, seed in config.plan.pairs():
+        if (arm, seed) not in done:
+            study.enqueue_trial({}, user_attrs={"arm": arm, "seed": seed})
 
 
-def draw_candidate(trial: optuna.Trial, config: StudyConfig) -> Candidate:
-    """Draw a point of the space, or take the reference network that the trial was enqueued for."""
-    reference = trial.user_attrs.get("reference")
-    if reference is not None and config.space.parameters_of(presets[reference], config.train) is None:
-        # A reference that the space does not contain: trained all the same, but the sampler cannot learn from it.
-        spec, train = presets[reference], config.train
-    else:
-        chosen = config.space.choose(trial)
-        spec, train = config.space.spec_of(chosen), config.space.training_of(chosen, config.train)
-    candidate = Candidate(trial.number, spec, train, config.seed, reference)
-    attributes = {
+def next_trial(study: optuna.Study, config: StudyConfig) -> optuna.Trial | None:
+    """What is tried next: what waits, or else what the sampler proposes; None once all of a plan was tried."""
+    if config.plan is not None and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        return None
+    return study.ask()
+
+
+def draw_candidate(trial: optuna.Trial, config: StudyConfig, num_classes: int) -> Candidate:
+    """Draw a point of the space, or take the network or arm that the trial was queued for.
+
+    Raises `ScreenedOutError` for a drawn point that cannot be made or does not meet the limits. What the user named
+    is run all the same; its trial says which limits it breaks.
+    """
+    attributes = trial.user_attrs
+    reference, arm, seed = (attributes.get(name) for name in _QUEUED)
+    seed = config.seed if seed is None or arm is None else int(seed)
+    spec, train = _network_of(trial, config, reference, arm)
+    candidate = Candidate(trial.number, spec, train, seed, reference, arm)
+    for name, value in {
         "arch": spec.to_dict(),
         "arch_id": spec.arch_id,
-        "seed": config.seed,
+        "seed": seed,
         "trial_key": candidate.key(config),
-    }
-    for name, value in attributes.items():
+    }.items():
         trial.set_user_attr(name, value)
+    if not candidate.named:
+        screen_by_theory(config, spec, num_classes)
     return candidate
 
 
-def tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord, duplicate_of: int | None) -> FrozenTrial:
-    latency, where = record.profile.latency, record.profile.environment
-    assert latency is not None and where is not None
+def tell(
+    study: optuna.Study, trial: optuna.Trial, record: TrialRecord, config: StudyConfig, duplicate_of: int | None
+) -> FrozenTrial:
+    """Tell the study what a trial measured: objectives, constraints, and every figure as an attribute. A training
+    that was stopped is pruned, and has no score: what it had reached is in its record.
+
+    Raises `StudyError` if an objective was not measured.
+    """
+    figures = figures_of(record)
+    values = objective_values(config, figures)
+    _note_profile(trial, record.profile)
+    reached = {"miou": record.result.miou, "boundary_f": record.boundary_f} if record.stopped is None else {}
     attributes: dict[str, Any] = {
-        "macs": record.profile.macs,
-        "num_params": record.profile.num_params,
-        "latency_ms": latency.median_ms,
-        "latency_p95_ms": latency.p95_ms,
-        "latency_spread": latency.spread,
-        "fingerprint": where.fingerprint,
+        **reached,
         "train_seconds": record.result.seconds,
+        "duplicate_of": duplicate_of,
+        "retried": record.retried,
+        "reason": record.stopped,
     }
-    if duplicate_of is not None:
-        attributes["duplicate_of"] = duplicate_of
-    if record.retried is not None:
-        attributes["retried"] = record.retried
     for name, value in attributes.items():
-        trial.set_user_attr(name, value)
+        if value is not None:
+            trial.set_user_attr(name, value)
+    excess = limit_excess(config, record.arch, record.profile.num_classes)
     if record.stopped is not None:
-        trial.set_user_attr("reason", record.stopped)
+        _set_constraints(study, trial, excess | constraint_excess(config, figures_of_profile(record.profile)))
         return study.tell(trial, state=TrialState.PRUNED)
-    return study.tell(trial, [record.result.miou, latency.median_ms])
+    _set_constraints(study, trial, excess | constraint_excess(config, figures))
+    return study.tell(trial, values)
 
 
-def _reference_of(trial: FrozenTrial) -> str | None:
-    reference: str | None = trial.user_attrs.get("reference")
-    return reference
+def tell_screened(study: optuna.Study, trial: optuna.Trial, out: ScreenedOutError) -> None:
+    """Record that a candidate is not trained, with its reason, and by how much it breaks what: samplers learn from
+    that. It is pruned by Optuna's word; the attribute `SCREENED` tells it from a training that was stopped."""
+    if out.cost is not None:
+        _note_profile(trial, out.cost)
+    trial.set_user_attr("reason", str(out))
+    trial.set_user_attr(SCREENED, True)
+    _set_constraints(study, trial, out.excess)
+    study.tell(trial, state=TrialState.PRUNED)
+
+
+def is_screened(trial: FrozenTrial) -> bool:
+    """Whether a trial was screened out, not trained."""
+    return bool(trial.user_attrs.get(SCREENED))
+
+
+def _network_of(
+    trial: optuna.Trial, config: StudyConfig, reference: str | None, arm: str | None
+) -> tuple[ArchSpec, TrainConfig]:
+    if arm is not None and config.plan is not None:
+        return config.plan.spec_of(arm), config.plan.training_of(arm, config.train)
+    if reference is not None:
+        spec, train = config.known_networks[reference], config.space.training_of({}, config.train)
+        if config.space.parameters_of(spec, train) is None:
+            # Not in the space: trained all the same, but the sampler cannot learn from it.
+            return spec, train
+    chosen = config.space.choose(trial)
+    try:
+        return config.space.spec_of(chosen), config.space.training_of(chosen, config.train)
+    except StdcLabError as error:
+        raise ScreenedOutError(f"screened out, for it cannot be made: {error}", {POSSIBLE: 1.0}) from error
+
+
+def _note_profile(trial: optuna.Trial, cost: ProfileResult) -> None:
+    latency, where = cost.latency, cost.environment
+    attributes: dict[str, Any] = {str(name): value for name, value in figures_of_profile(cost).items()}
+    if latency is not None:
+        attributes |= {"latency_p95_ms": latency.p95_ms, "latency_spread": latency.spread}
+    if where is not None:
+        attributes["fingerprint"] = where.fingerprint
+    for name, value in attributes.items():
+        if value is not None:
+            trial.set_user_attr(name, value)
+
+
+def _set_constraints(study: optuna.Study, trial: optuna.Trial, excess: Mapping[str, float]) -> None:
+    # Optuna keeps the first value of a constraint: a driver that was killed before its last word may have set it.
+    there = study._storage.get_trial(trial._trial_id).constraints
+    for name, value in excess.items():
+        if name not in there:
+            trial.set_constraint(name, value)

@@ -35,6 +35,9 @@ class Watcher:
     def trial_finished(self, candidate: Candidate, record: TrialRecord, duplicate_of: int | None) -> None:
         """It is recorded; `duplicate_of` names the trial that had trained the same before."""
 
+    def trial_screened(self, number: int, reason: str) -> None:
+        """A proposal is not trained, for what theory or its profile says."""
+
     def trial_failed(self, candidate: Candidate, reason: str) -> None:
         """It came to nothing."""
 

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 from stdc_lab.analysis import load_study, read_study_config, varied_parameters, write_trials_csv
 from stdc_lab.analysis.frame import COLUMNS
-from stdc_lab.arch import ArchSpec
+from stdc_lab.arch import ArchSpec, presets
 from stdc_lab.errors import ConfigError, StudyError
 from tests.study_folder import (
     SPACE,
@@ -227,11 +227,58 @@ def test_a_storage_without_a_study_is_said(tmp_path):
         load_study(tmp_path)
 
 
+def other_objectives(folder):
+    """A study of mIoU up, parameters down and a bound on latency; three trials of which the best breaks the bound."""
+    config = study_config(objectives=["miou", "num_params"], constraints=["latency_ms <= 20"])
+    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}")
+    (folder / "study.yaml").write_text(config.model_dump_json())
+    study = optuna.create_study(study_name=config.name, storage=storage, directions=["maximize", "minimize"])
+    study.set_user_attr("objectives", ["miou", "num_params"])
+    for miou, params, latency, arch_id in ((0.5, 100, 10.0, "a"), (0.6, 90, 30.0, "b"), (0.4, 95, 5.0, "c")):
+        attributes = {"latency_ms": latency, "num_params": params, "arch_id": arch_id}
+        trial = optuna.trial.create_trial(
+            values=[miou, params], user_attrs=attributes, constraints={"latency_ms <= 20": latency / 20 - 1}
+        )
+        study.add_trial(trial)
+    return study, storage
+
+
+def test_the_front_is_that_of_the_studys_own_objectives_and_of_what_keeps_its_constraints(tmp_path):
+    study, storage = other_objectives(tmp_path)
+    frame = load_study(tmp_path)
+    assert frame.attrs["objectives"] == ["miou", "num_params"]
+    assert frame["feasible"].tolist() == [True, False, True]
+    assert frame["on_front"].tolist() == [True, False, True]
+    assert frame[["miou", "num_params", "latency_ms"]].to_numpy().tolist()[0] == [0.5, 100, 10]
+    write_trials_csv(frame, tmp_path / "trials.csv")
+    assert pd.read_csv(tmp_path / "trials.csv")["on_front"].tolist() == [True, False, True]
+    # What was timed anew decides, not what was measured while searching.
+    study.set_user_attr("retimed", {"a": {"median_ms": 25.0}, "b": {"median_ms": 15.0}, "c": {"median_ms": 5.0}})
+    storage.engine.dispose()
+    assert load_study(tmp_path)["feasible"].tolist() == [False, True, True]
+    assert load_study(tmp_path)["on_front"].tolist() == [False, True, False]
+
+
+def test_a_ratio_is_taken_anew_from_what_was_timed_anew(tmp_path):
+    config = study_config(objectives=["miou", "latency_ratio"])
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
+    (tmp_path / "study.yaml").write_text(config.model_dump_json())
+    study = optuna.create_study(study_name=config.name, storage=storage, directions=["maximize", "minimize"])
+    study.set_user_attr("objectives", ["miou", "latency_ratio"])
+    for ratio, arch_id in ((1.0, presets["stdc1"].arch_id), (0.5, "b")):
+        attributes = {"latency_ms": 40 * ratio, "latency_ratio": ratio, "arch_id": arch_id}
+        study.add_trial(optuna.trial.create_trial(values=[0.5, ratio], user_attrs=attributes))
+    assert load_study(tmp_path)["latency_ratio"].tolist() == [1.0, 0.5]
+    study.set_user_attr("retimed", {presets["stdc1"].arch_id: {"median_ms": 20.0}, "b": {"median_ms": 15.0}})
+    storage.engine.dispose()
+    assert load_study(tmp_path)["latency_ratio"].tolist() == [1.0, 0.75]
+
+
 def test_a_study_with_other_objectives_is_said(tmp_path):
     storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
     optuna.create_study(study_name="one", storage=storage, direction="minimize")
     storage.engine.dispose()
-    with pytest.raises(StudyError, match=r"has the objectives minimize; allowed: mIoU up, latency down"):
+    with pytest.raises(StudyError, match=r"has the directions minimize; allowed: those of miou, latency_ms"):
         load_study(tmp_path)
 
 

@@ -212,6 +212,14 @@ BLOCKS = {"num_blocks": {"type": "int", "low": 2, "high": 5}}
         ),
         (
             {
+                "conv_last": {"type": "choice", "values": [True, False]},
+                "fusion": {"type": "choice", "values": ["cat"], "when": {"conv_last": 1}},
+            },
+            {},
+            "conv_last is never 1; allowed: true, false",
+        ),
+        (
+            {
                 "channel_ratio": {"type": "float", "low": 0.5, "high": 1.0},
                 "fusion": {"type": "choice", "values": ["cat"], "when": {"channel_ratio": 0.5}},
             },

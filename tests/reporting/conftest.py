@@ -24,7 +24,9 @@ def folder(tmp_path_factory):
         add_complete(study, path, config, miou=0.50, latency_ms=12.0, params=some_params(1), duplicate_of=1)
         reason = f"OutOfMemory {HOSTILE} in /home/someone/secret/place/model.py {LONG}"
         add_unfinished(study, config, TrialState.FAIL, params=some_params(4), reason=reason)
-        add_unfinished(study, config, TrialState.PRUNED, params=some_params(5), reason="over the limit of 60 ms")
+        add_unfinished(
+            study, config, TrialState.PRUNED, params=some_params(5), reason="over the limit of 60 ms", screened=True
+        )
     return path
 
 

@@ -19,7 +19,7 @@ from stdc_lab.search import Crew, Watcher, retime_study, run_study
 from stdc_lab.search import driver as driver_module
 from stdc_lab.search.folder import driver_lock
 from stdc_lab.search.objective import Candidate
-from stdc_lab.search.propose import enqueue_references
+from stdc_lab.search.propose import enqueue_known
 from stdc_lab.training import Progress
 
 DECODER = {
@@ -181,7 +181,7 @@ def test_a_reference_killed_before_it_was_drawn_is_not_requeued_as_a_random_netw
     vary = {"num_blocks": {"type": "int", "low": 2, "high": 6}}
     config = study_config(space={"name": "one", "vary": vary}, references=["stdc1"], trials=1)
     study = driver_module.open_study(config, tmp_path)
-    enqueue_references(study, config)
+    enqueue_known(study, config)
     study.ask()  # and the process dies here, before anything is suggested
     run_study(config, tmp_path, crew=crew)
     row = load_study(tmp_path).query("state == 'COMPLETE'").iloc[0]

@@ -1,0 +1,74 @@
+"""An ablation plan: every arm with every seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from stdc_lab.arch import ArchSpec, preset
+from stdc_lab.config.choosers import Scalar
+from stdc_lab.config.keys import check_key, check_together, with_architecture, with_training
+from stdc_lab.config.training import TrainConfig
+from stdc_lab.config.values import Name, Value
+
+BASE = "base"
+Setting = Scalar | tuple[int, ...] | tuple[float, ...]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class PlanConfig(Value):
+    """Arms, each trained with each seed: complete, balanced and paired. More seeds or arms extend it later."""
+
+    arms: Annotated[dict[Name, dict[str, Setting]], Field(min_length=1)]
+    """What each arm changes, in the keys of a search space; `base: stdc2` begins with another preset than stdc1."""
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _arms_exist(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds: the same seed twice")
+        for name, settings in self.arms.items():
+            for key in settings:
+                if key != BASE:
+                    check_key(f"arms.{name}", key)
+            check_together(settings.keys())
+            self.spec_of(name)
+        same: dict[str, str] = {}
+        for name in self.arms:
+            what = repr((self.spec_of(name).arch_id, self.training_of(name, TrainConfig())))
+            if what in same:
+                raise ValueError(f"arms.{name}: the same as arms.{same[what]}: a comparison with itself says nothing")
+            same[what] = name
+        return self
+
+    def pairs(self) -> Iterator[tuple[str, int]]:
+        """(arm, seed), all arms of a seed before the next seed: broken off anywhere, it is as balanced as can be."""
+        for seed in self.seeds:
+            for arm in self.arms:
+                yield arm, seed
+
+    def spec_of(self, arm: str) -> ArchSpec:
+        """The architecture of an arm. Raises `SpecError`."""
+        return with_architecture(preset(str(self.arms[arm].get(BASE, "stdc1"))), _settings(self.arms[arm]))
+
+    def training_of(self, arm: str, base: TrainConfig) -> TrainConfig:
+        """The training of an arm. Raises `ConfigError`."""
+        return with_training(base, _settings(self.arms[arm]), f"arm {arm}")
+
+
+def space_of_plan(name: str, arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the arms vary, written as a search space: the columns of the study's table."""
+    values: dict[str, list[Any]] = {}
+    for settings in arms.values():
+        for key, value in settings.items():
+            there = values.setdefault(key, [])
+            if key != BASE and value not in there:
+                there.append(value)
+    vary = {key: {"type": "choice", "values": found} for key, found in values.items() if found}
+    return {"name": name, "vary": vary or {"num_blocks": {"type": "choice", "values": [4]}}}
+
+
+def _settings(arm: Mapping[str, Setting]) -> dict[str, Setting]:
+    return {key: value for key, value in arm.items() if key != BASE}

@@ -1,0 +1,110 @@
+"""Objectives, constraints, networks and plans of a study."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stdc_lab.arch import presets
+from stdc_lab.config.reading import read_study
+from stdc_lab.config.study import StudyConfig
+from stdc_lab.config.training import TrainConfig
+from stdc_lab.errors import ConfigError
+
+SPACE = "space: {name: s, vary: {base_width: {type: choice, values: [16, 32]}}}"
+PLAN = """
+plan:
+  arms:
+    four: {}
+    three: {num_blocks: 3}
+    plain: {heads.detail_strides: []}
+    deep: {base: stdc2, kernels: [1, 5]}
+  seeds: [3, 1]
+"""
+
+
+def read(tmp_path: Path, text: str) -> StudyConfig:
+    path = tmp_path / "study.yaml"
+    path.write_text(f"name: x\n{text}")
+    return read_study(path)
+
+
+def test_objectives_have_their_usual_direction_unless_told_otherwise(tmp_path):
+    config = read(
+        tmp_path, f"{SPACE}\nobjectives: [miou, boundary_f, latency_ratio, minimize macs, maximize num_params]"
+    )
+    assert [one.maximize for one in config.objectives] == [True, True, False, False, True]
+    assert [str(one) for one in config.objectives][-2:] == ["macs", "maximize num_params"]
+    assert config.figures == {"miou", "boundary_f", "latency_ratio", "macs", "num_params"}
+    assert [str(one) for one in read(tmp_path, SPACE).objectives] == ["miou", "latency_ms"]
+
+
+def test_constraints_say_by_what_share_they_are_broken(tmp_path):
+    config = read(tmp_path, f'{SPACE}\nconstraints: ["latency_ms <= 20", "miou >= 0.3"]')
+    latency, miou = config.constraints
+    assert latency.excess(25) == pytest.approx(0.25)
+    assert latency.excess(20) == 0
+    assert miou.excess(0.15) == pytest.approx(0.5)
+    assert miou.excess(0.6) < 0
+
+
+def test_a_plan_is_every_arm_with_every_seed_seed_by_seed(tmp_path):
+    config = read(tmp_path, PLAN)
+    plan = config.plan
+    assert plan is not None
+    arms = ("four", "three", "plain", "deep")
+    assert list(plan.pairs()) == [(arm, seed) for seed in (3, 1) for arm in arms]
+    assert (config.references, config.total_trials) == ((), 8)
+    assert plan.spec_of("deep") == presets["stdc2"].replace(kernels=[1, 5, 5, 5])
+    assert plan.spec_of("plain") == presets["stdc1"]
+    assert plan.training_of("plain", TrainConfig()).heads.detail_strides == ()
+    assert set(config.space.parameters) == {"num_blocks", "heads.detail_strides", "kernels"}
+    (tmp_path / "again.yaml").write_text(config.model_dump_json())
+    assert read_study(tmp_path / "again.yaml") == config
+
+
+def test_references_of_a_plan_are_those_that_it_names(tmp_path):
+    config = read(tmp_path, f"references: [stdc1]\nnetworks: {{mine: {{base: stdc1, num_blocks: 2}}}}\n{PLAN}")
+    assert list(config.known_networks) == ["stdc1", "mine"]
+    assert config.known_networks["mine"] == presets["stdc1"].replace(num_blocks=2)
+    assert config.total_trials == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"{SPACE}\nobjectives: [mIoU]", r"study.yaml:3: objectives.0: got 'mIoU'; allowed: miou, boundary_f"),
+        (f"{SPACE}\nobjectives: [more miou]", r"got 'more miou'; allowed: a figure such as miou, or `minimize macs`"),
+        (f"{SPACE}\nobjectives: [miou, maximize miou]", "objectives: the same figure twice"),
+        (f"{SPACE}\nobjectives: []", "objectives: got .*; allowed: .*at least 1"),
+        (f"{SPACE}\nconstraints: [latency <= 20]", "constraints.0: got 'latency'; allowed: miou"),
+        (f"{SPACE}\nconstraints: [latency_ms < 20]", "allowed: a constraint such as `latency_ms <= 20`"),
+        (f"{SPACE}\nconstraints: [latency_ms <= 0]", "allowed: a bound above 0"),
+        (
+            f"{SPACE}\nobjectives: [latency_ratio]\nreferences: []",
+            "latency_ratio: needs a network to compare with; name one in references or networks",
+        ),
+        (f"{SPACE}\nnetworks: {{stdc1: stdc2}}", r"networks.stdc1: a reference has this name"),
+        (f"{SPACE}\nnetworks: {{mine: {{num_blocks: 9}}}}", r"networks.mine: num_blocks: got 9; allowed"),
+        (f"{SPACE}\nsampler: {{name: genetic}}", "sampler.name: got 'genetic'; allowed: .*'tpe', 'nsga2' or 'random'"),
+        (
+            "plan: {arms: {a: {num_bloks: 3}}, seeds: [0]}",
+            r"arms.a.num_bloks: no such parameter \(did you mean num_blo",
+        ),
+        ("plan: {arms: {a: {num_blocks: 3}}, seeds: []}", "seeds: got .*; allowed: .*at least 1"),
+        ("plan: {arms: {a: {num_blocks: 3}}, seeds: [1, 1]}", "seeds: the same seed twice"),
+        ("plan: {arms: {}, seeds: [1]}", "arms: got .*; allowed: .*at least 1"),
+        ("plan: {arms: {a: {num_blocks: 9}}, seeds: [1]}", "num_blocks: got 9; allowed: a whole number from 2 to 8"),
+        (
+            "plan: {arms: {a: {}, b: {num_blocks: 4}}, seeds: [1]}",
+            "arms.b: the same as arms.a: a comparison with itself says nothing",
+        ),
+        (
+            "plan: {arms: {a: {train.warmup_iterations: 80}}, seeds: [1]}\ntrain: {iterations: 70}",
+            r"warmup_iterations \(80\) must be fewer than iterations \(70\)",
+        ),
+    ],
+)
+def test_mistakes_are_answered(tmp_path: Path, text: Any, message: str):
+    with pytest.raises(ConfigError, match=message):
+        read(tmp_path, text)
