@@ -11,6 +11,7 @@ from stdc_lab.config.data import DataConfig
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, ConstraintText, Figure, ObjectiveText
 from stdc_lab.config.plan import PlanConfig
+from stdc_lab.config.pruning import PruningConfig
 from stdc_lab.config.space import SearchSpace
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Arch, Name, Value
@@ -50,6 +51,8 @@ class StudyConfig(Value):
     sampler: SamplerConfig = SamplerConfig()
     plan: PlanConfig | None = None
     """In place of a sampler: every arm with every seed, and nothing else."""
+    pruning: PruningConfig | None = None
+    """Whether trainings are stopped on the way that others dominate; what the study names is never stopped."""
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
     latency: LatencyConfig = LatencyConfig()
@@ -72,6 +75,13 @@ class StudyConfig(Value):
         figures = [objective.figure for objective in self.objectives]
         if len(set(figures)) != len(figures):
             raise ValueError("objectives: the same figure twice")
+        if self.pruning is not None and not self.can_prune:
+            raise ValueError(
+                "pruning: needs miou among the objectives, and beside it what a profile tells: boundary_f is known "
+                "only at the end"
+            )
+        if self.pruning is not None and self.plan is not None:
+            raise ValueError("pruning: a plan is complete, so its trainings are not stopped; leave pruning out")
         if "latency_ratio" in self.figures and not self.known_networks:
             raise ValueError("latency_ratio: needs a network to compare with; name one in references or networks")
         return self
@@ -83,6 +93,12 @@ class StudyConfig(Value):
         for arm in self.plan.arms if self.plan is not None else ():
             self.plan.training_of(arm, self.train)  # type: ignore[union-attr]
         return self
+
+    @property
+    def can_prune(self) -> bool:
+        """Whether the objectives are known on the way: more mIoU, and what a profile tells."""
+        figures = {one.figure: one.maximize for one in self.objectives}
+        return figures.get("miou", False) and "boundary_f" not in figures
 
     @property
     def figures(self) -> set[Figure]:

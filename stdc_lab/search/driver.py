@@ -18,7 +18,7 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import load_dataset
 from stdc_lab.errors import StdcLabError, StudyError
 from stdc_lab.machine import choose_device, environment, usable_cores
-from stdc_lab.records import Environment, TrialRecord, profile_key
+from stdc_lab.records import Environment, ProfileResult, TrialRecord, profile_key
 from stdc_lab.search.crew import Crew, Worker
 from stdc_lab.search.folder import (
     CSV_FILE,
@@ -37,6 +37,7 @@ from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profile
 from stdc_lab.search.objective import Candidate, clear, tidy
 from stdc_lab.search.objectives import ScreenedOutError, screened_by_profile
 from stdc_lab.search.propose import draw_candidate, enqueue_known, make_sampler, next_trial, tell, tell_screened
+from stdc_lab.search.pruning import Pruner
 from stdc_lab.search.stopping import Stop
 from stdc_lab.search.watcher import Watcher
 
@@ -134,6 +135,7 @@ class _Running:
     worker: Worker
     key: str
     lost_workers: int = 0
+    cost: ProfileResult | None = None
     screened: ScreenedOutError | None = None
     """Why it is not trained, once its cost is known."""
     twins: list[optuna.Trial] = field(default_factory=list)
@@ -164,6 +166,7 @@ class _Search:
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.study)
+        self.pruner = Pruner(self.config, self.folder, self.study.get_trials(deepcopy=False))
 
     def run(self, stop: Stop) -> str | None:
         """Run trials until enough are trained; gives the reason if it ends before. None is left running."""
@@ -243,12 +246,13 @@ class _Search:
             case Profiled(cost):
                 keep_profile(self.folder, self._profile_key(running), cost)
                 self.watcher.trial_timed(candidate, cost)
+                running.cost = cost
                 running.screened = screened_by_profile(self.config, candidate, cost)
                 self.crew.answer(running.worker, None if running.screened is None else str(running.screened))
             case Stepped(progress):
                 self.watcher.trial_progress(candidate, progress)
-            case Scored():
-                self.crew.answer(running.worker, None)
+            case Scored(progress):
+                self.crew.answer(running.worker, self.pruner.judge(candidate, running.cost, progress))
             case Finished():
                 self._finish(running)
             case Failed(reason, out_of_memory=True) if candidate.retried is None:
@@ -288,6 +292,7 @@ class _Search:
             return
         del self.running[running.worker]
         self._tell(running.trial, running.candidate, record, None)
+        self.pruner.add(record)
         for twin in running.twins:
             self._tell(twin, running.candidate, record, record.number)
 

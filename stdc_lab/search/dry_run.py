@@ -38,7 +38,7 @@ class TimeEstimate(Value):
     """How long a study would take on this machine, one trial after another."""
 
     network: str
-    """The reference network whose trial was measured."""
+    """The network whose trial was measured: the first that the study names, or the base of its space."""
     device: str
     timing_s: float
     """Seconds that its latency took to measure, counters included."""
@@ -107,8 +107,11 @@ def dry_run(
 
 
 def _estimate(config: StudyConfig, dataset: Dataset, device: torch.device, mean_macs: float) -> TimeEstimate:
-    name = config.references[0] if config.references else config.space.base
-    spec, train = presets[name], config.space.training_of({}, config.train)
+    named = config.known_networks
+    if config.plan is not None:
+        named = named | {arm: config.plan.spec_of(arm) for arm in config.plan.arms}
+    name, spec = next(iter(named.items()), (config.space.base, presets[config.space.base]))
+    train = config.space.training_of({}, config.train)
     classes = len(dataset.class_names)
     started = time.monotonic()
     profile(spec, num_classes=classes, latency=config.latency, device=device)
@@ -127,8 +130,10 @@ def _estimate(config: StudyConfig, dataset: Dataset, device: torch.device, mean_
         return timing_s + computing * macs / own_macs
 
     own_macs = total_cost(spec, config.latency.size, classes).macs
-    known = [float(total_cost(presets[one], config.latency.size, classes).macs) for one in config.references]
-    searched = max(0, config.trials - len(known))
+    known = [float(total_cost(one, config.latency.size, classes).macs) for one in config.known_networks.values()]
+    if config.plan is not None:
+        known += [total_cost(named[arm], config.latency.size, classes).macs for arm, _ in config.plan.pairs()]
+    searched = max(0, config.total_trials - len(known))
     return TimeEstimate(
         network=name,
         device=str(device),
@@ -138,8 +143,8 @@ def _estimate(config: StudyConfig, dataset: Dataset, device: torch.device, mean_
         trial_s=trial_s(own_macs),
         typical_macs_ratio=mean_macs / own_macs,
         typical_trial_s=trial_s(mean_macs),
-        trials=config.trials,
-        study_s=sum(trial_s(macs) for macs in known[: config.trials]) + searched * trial_s(mean_macs),
+        trials=config.total_trials,
+        study_s=sum(trial_s(macs) for macs in known[: config.total_trials]) + searched * trial_s(mean_macs),
         how=HOW.format(network=name, steps=step_s[1], untimed=UNTIMED_STEPS, images=len(few), val=len(dataset.val)),
     )
 

@@ -49,3 +49,13 @@ def test_limits_are_about_the_classes_of_the_data():
     result = dry_run(study_config(space=space), samples=10)
     assert (result.survey.feasible, result.survey.macs, result.survey.num_classes) == (0, None, 11)
     assert (result.estimate, result.no_estimate_because) == (None, "no sample meets the limits")
+
+
+def test_a_plan_is_as_long_as_its_pairs():
+    plan = {"arms": {"wide": {"base_width": 8}, "narrow": {"base_width": 4}}, "seeds": [0, 1, 2]}
+    space = {"name": "plan", "vary": {"base_width": {"type": "choice", "values": [8, 4]}}}
+    estimate = dry_run(study_config(plan=plan, space=space), samples=5).estimate
+    wide, narrow = (total_cost(presets["stdc1"].replace(base_width=width), (32, 64), 11).macs for width in (8, 4))
+    computing = estimate.trial_s - estimate.timing_s
+    assert (estimate.network, estimate.trials) == ("wide", 6)
+    assert estimate.study_s == pytest.approx(6 * estimate.timing_s + 3 * computing * (1 + narrow / wide))

@@ -8,6 +8,7 @@ import optuna
 import pytest
 
 from stdc_lab.analysis.frame import load_study
+from stdc_lab.analysis.pruning_report import pruning_report
 from stdc_lab.arch import presets, total_cost
 from stdc_lab.config.reading import read_study
 from stdc_lab.config.study import StudyConfig
@@ -260,3 +261,29 @@ def test_known_networks_are_queued_once(tmp_path):
     enqueue_known(study, config)
     enqueue_known(study, config)
     assert [trial.user_attrs["reference"] for trial in study.trials] == ["stdc1", "stdc2", "mine"]
+
+
+def test_a_dominated_training_is_stopped_on_the_way_and_its_curve_is_kept(crew, tmp_path):
+    train = {"iterations": 8, "batch_size": 2, "warmup_iterations": 1, "evaluations": 4}
+    rule = {"margin": 0.0, "dominators": 1, "finished": 3, "from_share": 0.0}
+    config = study_config(objectives=["miou", "num_params"], train=train, pruning=rule, trials=9)
+    run_study(config, tmp_path, trials=5, crew=crew)
+    run_study(config, tmp_path, crew=crew)  # what was finished before still counts
+    frame = load_study(tmp_path)
+    stopped = frame[frame["state"] == "PRUNED"]
+    assert len(frame) == 9
+    assert 1 <= len(stopped) <= 6
+    assert stopped["reason"].str.startswith("stopped at iteration").all()
+    assert stopped["miou"].isna().all()
+    assert not stopped[["on_front", "screened"]].any().any()
+    for key in stopped["trial_key"]:
+        record = TrialRecord.model_validate_json((tmp_path / "runs" / key / "trial.json").read_bytes())
+        last = record.result.curve[-1]
+        assert last.iteration < 8
+        assert record.stopped is not None
+        assert record.stopped.startswith(f"stopped at iteration {last.iteration}: ")
+        assert record.result.miou == last.miou
+    assert "stopped early" in render_report(tmp_path).read_text()
+    report = pruning_report(tmp_path)
+    assert {trial.number for trial in report.stopped} == set(stopped["number"])
+    assert report.saved_s > 0
