@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 from stdc_lab.arch import ArchSpec, preset
 from stdc_lab.config.choosers import Scalar
 from stdc_lab.config.keys import check_key, check_together, with_architecture, with_training
+from stdc_lab.config.space import SearchSpace
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Name, Value
 
@@ -58,16 +60,30 @@ class PlanConfig(Value):
         return with_training(base, _settings(self.arms[arm]), f"arm {arm}")
 
 
-def space_of_plan(name: str, arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What the arms vary, written as a search space: the columns of the study's table."""
+def space_of_plan(arms: Mapping[str, Mapping[str, Any]]) -> SearchSpace:
+    """What the arms vary as a search space, for the columns of the study's table: nothing is drawn from it.
+
+    A key that no space can hold beside the others, for combinations that no arm has, is left out.
+    """
     values: dict[str, list[Any]] = {}
     for settings in arms.values():
         for key, value in settings.items():
             there = values.setdefault(key, [])
             if key != BASE and value not in there:
                 there.append(value)
-    vary = {key: {"type": "choice", "values": found} for key, found in values.items() if found}
-    return {"name": name, "vary": vary or {"num_blocks": {"type": "choice", "values": [4]}}}
+    # A space varies something, be it over the one value that all arms have.
+    space = _space_of({"num_blocks": {"type": "choice", "values": [4]}})
+    vary: dict[str, Any] = {}
+    for key, found in values.items():
+        if found:
+            with suppress(ValueError):
+                space = _space_of({**vary, key: {"type": "choice", "values": found}})
+                vary[key] = space.vary[key]
+    return space
+
+
+def _space_of(vary: Mapping[str, Any]) -> SearchSpace:
+    return SearchSpace.model_validate({"name": "plan", "vary": vary})
 
 
 def _settings(arm: Mapping[str, Setting]) -> dict[str, Setting]:

@@ -65,7 +65,7 @@ def read_study(path: Path) -> StudyConfig:
         content["space"] = read_space(content["space"], path).model_dump(mode="json")
     elif isinstance(content, dict) and "space" not in content and content.get("plan") is not None:
         plan = read_value(path, PlanConfig, content["plan"])
-        content["space"] = space_of_plan("plan", plan.model_dump(mode="json")["arms"])
+        content["space"] = space_of_plan(plan.arms).model_dump(mode="json")
     return read_value(path, StudyConfig, content)
 
 

@@ -88,10 +88,12 @@ class StudyConfig(Value):
 
     @model_validator(mode="after")
     def _space_fits_the_training(self) -> Self:
+        if self.plan is not None:  # nothing is drawn from its space
+            for arm in self.plan.arms:
+                self.plan.training_of(arm, self.train)
+            return self
         for point in self.space.samples():
             self.space.training_of(point, self.train)
-        for arm in self.plan.arms if self.plan is not None else ():
-            self.plan.training_of(arm, self.train)  # type: ignore[union-attr]
         return self
 
     @property

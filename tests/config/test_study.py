@@ -70,6 +70,25 @@ def test_references_of_a_plan_are_those_that_it_names(tmp_path):
     assert config.total_trials == 10
 
 
+def test_arms_that_exclude_each_other_s_settings_are_still_a_plan(tmp_path):
+    arms = """
+plan:
+  arms:
+    short: {train.iterations: 60, train.warmup_iterations: 5, base_width: 32}
+    long: {train.iterations: 500, train.warmup_iterations: 100, widths: [16, 32, 64, 128, 256]}
+    zoomed: {augmentation.scale: [0.5, 2.0]}
+    deep: {base: stdc2}
+  seeds: [0]
+"""
+    config = read(tmp_path, arms)
+    assert config.plan is not None
+    assert config.plan.spec_of("long").widths == (16, 32, 64, 128, 256)
+    assert config.plan.training_of("zoomed", config.train).augmentation.scale == (0.5, 2.0)
+    assert list(config.space.parameters) == ["train.iterations", "train.warmup_iterations", "base_width"]
+    only_bases = read(tmp_path, "plan: {arms: {a: {}, b: {base: stdc2}}, seeds: [0]}")
+    assert list(only_bases.space.parameters) == ["num_blocks"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
