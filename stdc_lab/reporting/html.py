@@ -134,6 +134,7 @@ def _render(
         "networks": networks,
         "with_images": with_images,
         "protocol": (
+            ("Search", protocol.search_rows(config)),
             ("Training and score", protocol.training_rows(config, known)),
             ("Latency and cost", protocol.latency_rows(config, known, retimed_at)),
             ("Environment", [*protocol.environment_rows(known), ("Report by", f"stdc_lab {__version__}")]),

@@ -14,6 +14,28 @@ NOT_KNOWN = "not known: no finished trial’s record could be read"
 RUNTIMES = {"eager": "eager PyTorch, channels last"}
 
 
+def search_rows(config: StudyConfig) -> Rows:
+    """What was asked, and how trials were proposed, screened and stopped: label and value."""
+    limits = [f"{limit} (theory)" for limit in config.space.limits] + [str(one) for one in config.constraints]
+    rows = [
+        ("Objectives", ", ".join(f"{one.figure} {'up' if one.maximize else 'down'}" for one in config.objectives)),
+        ("Limits and constraints", "; ".join(limits) or "none"),
+        ("Proposed by", _proposals(config)),
+        ("Run besides", ", ".join(config.known_networks) or "no network by name"),
+    ]
+    pruning = config.pruning
+    if pruning is not None:
+        rows.append(
+            (
+                "Stopped early",
+                f"trainings behind {pruning.dominators} finished trials that are no worse in all else, by more than "
+                f"{pruning.margin:g} × the noise of that evaluation; none before {pruning.from_share:.0%} of it, none "
+                f"before {pruning.finished} trials were finished",
+            )
+        )
+    return rows
+
+
 def training_rows(config: StudyConfig, records: Sequence[TrialRecord]) -> Rows:
     """How every trial was trained and scored: label and value."""
     train, data = config.train, config.data
@@ -130,6 +152,19 @@ def _data(config: StudyConfig) -> str:
     if data.split == "drive":
         return f"CamVid, validated on the held-out drive {data.held_out}"
     return "CamVid, the usual training and validation split"
+
+
+def _proposals(config: StudyConfig) -> str:
+    if config.plan is not None:
+        return f"a plan: {len(config.plan.arms)} arms ({', '.join(config.plan.arms)}) with each of seeds " + ", ".join(
+            map(str, config.plan.seeds)
+        )
+    sampler = config.sampler
+    return {
+        "tpe": f"TPE, after {sampler.startup_trials} random proposals",
+        "nsga2": f"NSGA-II, {sampler.population} complete trials a generation",
+        "random": "chance",
+    }[sampler.name]
 
 
 def _score(records: Sequence[TrialRecord]) -> str:

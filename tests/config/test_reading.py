@@ -23,6 +23,13 @@ def test_shipped_studies_are_valid_and_hold_their_reference_networks(name: str) 
     assert None not in points
 
 
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "studies").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_shipped_study_can_be_read(path: Path) -> None:
+    assert read_study(path).name == path.stem
+
+
 def test_a_study_survives_being_written_as_it_was_run(tmp_path: Path) -> None:
     first = read_study(
         study(tmp_path, f"name: x\n{SPACE}\ndata: {{size: 64x96}}\ntrain: {{augmentation: {{crop: 32x64}}}}")
@@ -60,6 +67,17 @@ def test_a_study_survives_being_written_as_it_was_run(tmp_path: Path) -> None:
             r"data.size: a size is HEIGHTxWIDTH in pixels, such as 180x240",
         ),
         (f"name: x\n{SPACE}\nreferences: [stdc3]", r"got 'stdc3' \(did you mean stdc2\?\); allowed: stdc1, stdc2"),
+        (
+            "name: x\nspace:\n  name: s\n  vary:\n    num_blocks: {type: int, low: 2, high: 3}\n"
+            "    num_blocks: {type: int, low: 2, high: 4}",
+            r'study.yaml:6: not valid YAML: found duplicate key "num_blocks"',
+        ),
+        (
+            "name: x\nspace: {name: s, vary: {num_blocks: {type: int, low: two, high: 3}}}",
+            r"space.vary.num_blocks.low: got 'two'; allowed: .*valid integer",
+        ),
+        ("name: x\nspace: {name: s, vary: {num_blocks: {type: int, high: 3}}}", r"vary.num_blocks.low: missing"),
+        ("name: x\nspace: {name: s, vary: {}}", r"space.vary: got \{\}; allowed: .*at least 1"),
         (f"name: x\n{SPACE}\nname: y", r'study.yaml:3: not valid YAML: found duplicate key "name"'),
         (f"name: ../x\n{SPACE}", r"name: got '../x'; allowed: .*pattern"),
         (SPACE, r"study.yaml: name: missing"),

@@ -12,7 +12,15 @@ from optuna.trial import TrialState
 from stdc_lab.errors import ConfigError, StudyError
 from stdc_lab.reporting import render_report
 from tests.reporting.conftest import HOSTILE, LONG
-from tests.study_folder import add_complete, add_unfinished, latency_result, open_study, some_params, study_config
+from tests.study_folder import (
+    SPACE,
+    add_complete,
+    add_unfinished,
+    latency_result,
+    open_study,
+    some_params,
+    study_config,
+)
 
 VOID = {"meta", "img", "wbr", "br", "link"}
 
@@ -215,3 +223,19 @@ def test_what_cannot_be_read_or_written_is_a_study_error(small, tmp_path_factory
     shutil.copy(small / "study.db", elsewhere)
     with pytest.raises(StudyError, match=r"no study\.yaml in it"):
         render_report(elsewhere)
+
+
+def test_the_page_says_what_was_asked(tmp_path):
+    plan = {"arms": {"a": {}, "b": {"num_blocks": 3}}, "seeds": [0, 7]}
+    changes = {"objectives": ["miou", "num_params"], "constraints": ["latency_ms <= 40"]}
+    space = {**SPACE, "limits": ["macs <= 8e9 at 512x1024"]}
+    with open_study(tmp_path / "one", study_config(pruning={}, space=space, **changes)):
+        pass
+    page = render_report(tmp_path / "one").read_text()
+    assert "miou up, num_params down" in page
+    assert "macs &lt;= 8000000000 at 512x1024 (theory); latency_ms &lt;= 40" in page
+    assert "TPE, after 8 random proposals" in page
+    assert "by more than 2 × the noise of that evaluation" in page
+    with open_study(tmp_path / "two", study_config(plan=plan)):
+        pass
+    assert "a plan: 2 arms (a, b) with each of seeds 0, 7" in render_report(tmp_path / "two").read_text()
