@@ -32,6 +32,10 @@ class Source:
         self.network = network
         self.images = images
 
+    def folded(self) -> nn.Module:
+        """A copy of the network with folded batch norms."""
+        return folded(self.network, self.images)
+
     @cached_property
     def graph(self) -> bytes:
         """The serialised ONNX graph, which takes seconds to make and serves several runtimes."""
@@ -89,27 +93,27 @@ def _channels_last(source: Source, threads: int) -> Call:
 
 
 def _folded(source: Source, threads: int) -> Call:
-    return _in_torch(folded(source.network), source.images)
+    return _in_torch(source.folded(), source.images)
 
 
 def _compiled(source: Source, threads: int) -> Call:
-    return _in_torch(folded(source.network), source.images, compiled=True)
+    return _in_torch(source.folded(), source.images, compiled=True)
 
 
 def _winograd(source: Source, threads: int) -> Call:
-    return _in_torch(with_winograd(folded(source.network), tile=4), source.images, compiled=True)
+    return _in_torch(with_winograd(source.folded(), tile=4), source.images, compiled=True)
 
 
 def _bf16(source: Source, threads: int) -> Call:
-    return _in_torch(folded(source.network), source.images, dtype=torch.bfloat16)
+    return _in_torch(source.folded(), source.images, dtype=torch.bfloat16)
 
 
 def _compiled_bf16(source: Source, threads: int) -> Call:
-    return _in_torch(folded(source.network), source.images, dtype=torch.bfloat16, compiled=True)
+    return _in_torch(source.folded(), source.images, dtype=torch.bfloat16, compiled=True)
 
 
 def _winograd_bf16(source: Source, threads: int) -> Call:
-    return _in_torch(with_winograd(folded(source.network), tile=2), source.images, dtype=torch.bfloat16, compiled=True)
+    return _in_torch(with_winograd(source.folded(), tile=2), source.images, dtype=torch.bfloat16, compiled=True)
 
 
 def _onnxruntime(source: Source, threads: int) -> Call:
@@ -125,15 +129,15 @@ def _openvino_bf16(source: Source, threads: int) -> Call:
 
 
 def _cuda_tf32(source: Source, threads: int) -> Call:
-    return _in_torch(folded(source.network), source.images, tf32=True)
+    return _in_torch(source.folded(), source.images, tf32=True)
 
 
 def _cuda_fp16(source: Source, threads: int) -> Call:
-    return _in_torch(folded(source.network), source.images, autocast=torch.float16)
+    return _in_torch(source.folded(), source.images, autocast=torch.float16)
 
 
 def _cuda_bf16(source: Source, threads: int) -> Call:
-    return _in_torch(folded(source.network), source.images, autocast=torch.bfloat16)
+    return _in_torch(source.folded(), source.images, autocast=torch.bfloat16)
 
 
 BOTH = ("cpu", "cuda")
