@@ -31,7 +31,10 @@ SIZE = "Input, HEIGHTxWIDTH, or several separated by commas; default: 512x1024, 
 CLASSES = "Number of classes; default: 19, of a classifier 1000."
 HEAD = "seg: the deployed segmenter. cls: the classifier that is pretrained."
 HEADS = "Also what these training heads cost: auxiliary and detail strides, as auxiliary,8; or all."
-RUNTIME = "Also in these runtimes, separated by commas, compared with eager and ranked; all: what is installed."
+RUNTIME = (
+    "Also in these runtimes (eager, folded, compile, openvino_bf16 …), separated by commas, compared with eager and "
+    "ranked; all: what is installed."
+)
 BATCH = "Batch sizes for the runtimes (default: channels_last), separated by commas."
 REFERENCE = "The network that ratios are to; default: the first baseline, else the first."
 PRECISION = "How narrow the median's 95 % interval is to be, as a share of it."
