@@ -35,7 +35,8 @@ from stdc_lab.arch import total_cost
 from stdc_lab.deploy.palette import generated_colours
 from stdc_lab.deploy.runtimes import find_runtimes
 from stdc_lab.machine import choose_device, environment, usable_cores
-from stdc_lab.nn import StdcSegmenter
+from stdc_lab.nn import StdcSegmenter, load_checkpoint
+from stdc_lab.nn.checkpoints import save_checkpoint
 from stdc_lab.profiling.latency import sample_images
 from stdc_lab.profiling.limit import convolution_rate
 from stdc_lab.profiling.ranking import measure_runtimes
@@ -57,6 +58,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="How often all of it is done.")] = 3,
     seconds: Annotated[float, typer.Option(help="How long each runtime is timed at most.")] = 10.0,
     iterations: Annotated[int, typer.Option(help="Of the training that makes the weights.")] = 150,
+    weights: Annotated[Path | None, typer.Option(help="Keep them in this file, and take them from it.")] = None,
     runtime: Annotated[str, typer.Option(help="Runtimes separated by commas, or all.")] = "all",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures here.")] = None,
@@ -64,7 +66,7 @@ def main(
     config = LatencyConfig.model_validate({"size": size, "measure_s": seconds, "precision": 0.01, "min_repeats": 21})
     where = choose_device(device)
     threads = usable_cores()
-    released = trained_network(iterations)
+    released = trained_network(iterations, weights)
     deployed = build_model(presets["stdc1"], NUM_CLASSES)
     deployed.load_state_dict(released.state_dict(), strict=False)
     deployed.eval()
@@ -80,6 +82,13 @@ def main(
         with torch.inference_mode():
             return released(images)
 
+    said = [""]
+
+    def tell(what: str, _share: float) -> None:
+        if what != said[-1]:
+            said.append(what)
+            typer.echo(f"  {what}", err=True)
+
     turns: list[list[RuntimeResult]] = []
     for number in range(1, rounds + 1):
         typer.echo(f"round {number} of {rounds}", err=True)
@@ -92,7 +101,7 @@ def main(
                 trained={"stdc1"},
                 reference=RELEASED,
                 others={RELEASED: timed(released_call, where)},
-                on_progress=lambda what, share: typer.echo(f"  {what} {share:.0%}", err=True) if not share else None,
+                on_progress=tell,
             )
         )
     machine = environment(where, threads)
@@ -120,8 +129,12 @@ def main(
         json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def trained_network(iterations: int) -> StdcSegmenter:
+def trained_network(iterations: int, kept: Path | None) -> StdcSegmenter:
     """STDC1 with all heads and 19 classes, of which scenes show eleven."""
+    if kept is not None and kept.exists():
+        network = load_checkpoint(kept).network
+        assert isinstance(network, StdcSegmenter)
+        return network
     dataset = load_dataset(DataConfig.model_validate({"name": "scenes", "size": "128x256"}))
     names = tuple(f"class {number}" for number in range(NUM_CLASSES))
     dataset = dataclasses.replace(dataset, class_names=names, class_colours=generated_colours(NUM_CLASSES))
@@ -130,6 +143,8 @@ def trained_network(iterations: int) -> StdcSegmenter:
     )
     trained = train(presets["stdc1"], dataset, config)
     print(f"weights: {iterations} iterations on synthetic scenes, mIoU {trained.result.miou:.3f}", file=sys.stderr)
+    if kept is not None:
+        save_checkpoint(kept, trained.network, {"miou": trained.result.miou})
     return trained.network
 
 

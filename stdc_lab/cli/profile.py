@@ -92,7 +92,7 @@ def profile_command(
     config = LatencyConfig(size=sizes[0], threads=threads, measure_s=seconds, precision=precision)
     console = _console([json, csv, markdown])
 
-    from stdc_lab.deploy.runtimes import find_runtimes
+    from stdc_lab.deploy.runtimes import find_runtimes, left_out
     from stdc_lab.machine import choose_device
     from stdc_lab.profiling.comparison import Request, profile_together
 
@@ -121,6 +121,9 @@ def profile_command(
     if len(sizes) > 1:
         shown = [f"{name} {one.size[0]}×{one.size[1]}" for name, one in zip(shown, results, strict=True)]
     tables = _print(console, shown, results, len(results) == 1 if details is None else details)
+    if "all" in wanted.split(","):
+        for name, reason in left_out(chosen).items():
+            console.print(f"{name} was left out: {reason}", style="dim", markup=False)
     if json is not None:
         write_json("[" + ",\n".join(result.model_dump_json(indent=1) for result in results) + "]", json)
     if csv is not None:

@@ -195,10 +195,17 @@ def find_runtimes(names: Iterable[str], device: torch.device) -> tuple[Runtime, 
 
 def available(device: torch.device) -> tuple[Runtime, ...]:
     """The runtimes that can run on the device, without those whose dtype it would only emulate."""
+    out = left_out(device)
+    return tuple(runtime for runtime in RUNTIMES if device.type in runtime.devices and runtime.name not in out)
+
+
+def left_out(device: torch.device) -> dict[str, str]:
+    """The runtimes for such a device that `all` leaves out here, each with the reason."""
     native = device.type == "cuda" or choose_dtype("auto", device) == torch.bfloat16
-    return tuple(
-        runtime for runtime in RUNTIMES if missing(runtime, device) is None and (native or runtime.dtype != "bfloat16")
-    )
+    emulated = f"{device.type} here computes no bfloat16 natively"
+    ours = [runtime for runtime in RUNTIMES if device.type in runtime.devices]
+    reasons = {one.name: emulated if not native and one.dtype == "bfloat16" else missing(one, device) for one in ours}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def missing(runtime: Runtime, device: torch.device) -> str | None:

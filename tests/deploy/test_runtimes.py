@@ -18,6 +18,7 @@ from stdc_lab.deploy.runtimes import (
     compare,
     expected_logits,
     find_runtimes,
+    left_out,
     missing,
     start,
 )
@@ -191,6 +192,8 @@ def test_unknown_runtimes_and_those_that_cannot_run_here_are_refused(monkeypatch
 def test_all_leaves_out_dtypes_that_are_only_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "choose_dtype", lambda precision, device: torch.float32)
     assert {runtime.dtype for runtime in available(CPU)} == {"float32"}
+    assert left_out(CPU)["bf16"] == "cpu here computes no bfloat16 natively"
+    assert not any(name.startswith("cuda") for name in left_out(CPU))
     assert [runtime.name for runtime in find_runtimes(["bf16", "bf16"], CPU)] == ["bf16"]
 
 
