@@ -101,7 +101,7 @@ def _compiled(source: Source, threads: int) -> Call:
 
 
 def _winograd(source: Source, threads: int) -> Call:
-    return _in_torch(with_winograd(source.folded(), tile=4), source.images, compiled=True)
+    return _in_torch(with_winograd(source.folded()), source.images, compiled=True)
 
 
 def _bf16(source: Source, threads: int) -> Call:
@@ -113,7 +113,7 @@ def _compiled_bf16(source: Source, threads: int) -> Call:
 
 
 def _winograd_bf16(source: Source, threads: int) -> Call:
-    return _in_torch(with_winograd(source.folded(), tile=2), source.images, dtype=torch.bfloat16, compiled=True)
+    return _in_torch(with_winograd(source.folded()), source.images, dtype=torch.bfloat16, compiled=True)
 
 
 def _onnxruntime(source: Source, threads: int) -> Call:
@@ -150,10 +150,10 @@ RUNTIMES = (
     Runtime("channels_last", "eager, channels last in memory", "float32", CL, _channels_last, BOTH),
     Runtime("folded", "batch norm in the convolutions, doublings merged", "float32", CL, _folded, BOTH),
     Runtime("compile", "folded, torch.compile", "float32", CL, _compiled, BOTH, compiles=True),
-    Runtime("winograd", "compile, wide 3×3 by Winograd 4×4", "float32", CL, _winograd, compiles=True),
+    Runtime("winograd", "compile, wide 3×3 by Winograd", "float32", CL, _winograd, compiles=True),
     Runtime("bf16", "folded, weights in bfloat16", "bfloat16", CL, _bf16),
     Runtime("compile_bf16", "bf16, torch.compile", "bfloat16", CL, _compiled_bf16, compiles=True),
-    Runtime("winograd_bf16", "and widest 3×3 by Winograd 2×2", "bfloat16", CL, _winograd_bf16, compiles=True),
+    Runtime("winograd_bf16", "compile_bf16, wide 3×3 by Winograd", "bfloat16", CL, _winograd_bf16, compiles=True),
     Runtime("onnxruntime", "ONNX Runtime", "float32", NCHW, _onnxruntime, ("cpu",), "onnx", ONNX, keeps_memory=True),
     Runtime("openvino", "OpenVINO", "float32", NCHW, _openvino, ("cpu",), "openvino", OPENVINO, keeps_memory=True),
     Runtime(
