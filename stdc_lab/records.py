@@ -107,6 +107,8 @@ class Agreement(Value):
 class RuntimeResult(Value):
     """What one runtime makes of a network; `latency` and `agreement` are null where it did not run."""
 
+    network: str
+    """The name that it was profiled under."""
     runtime: str
     dtype: str
     layout: str
@@ -219,15 +221,19 @@ class TrainingCost(Value):
 class ProfileResult(Value):
     """What a network costs in its inference form."""
 
-    arch: Arch
-    arch_id: str
+    network: str | None = None
+    """The name that it was profiled under."""
+    arch: Arch | None
+    """Null for a baseline, which is no network of ours."""
+    arch_id: str | None
     head: Literal["seg", "cls"] = "seg"
     """The segmenter, or the classifier that its backbone is pretrained in."""
     num_classes: int
     size: Size
     num_params: int
     macs: int
-    """Multiply-accumulates of convolutions and linear layers at `size`, batch 1, by theory."""
+    """Multiply-accumulates of convolutions and linear layers at `size`, batch 1: by theory; of a baseline, from the
+    shapes that its layers meet."""
     activations: int | None = None
     """Elements that convolutions and linear layers put out."""
     peak_activations: int | None = None
@@ -245,6 +251,9 @@ class ProfileResult(Value):
     stages: tuple[StageCost, ...]
     training: TrainingCost | None = None
     latency: LatencyResult | None = None
+    stage_latencies: StageLatencies | None = None
+    runtimes: tuple[RuntimeResult, ...] = ()
+    """Every runtime and batch size that was asked for, the fastest of a batch size first."""
     environment: Environment | None = None
 
 

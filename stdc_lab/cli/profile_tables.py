@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from stdc_lab.cli.latency_tables import RATIO_NOTE, parts_sum
 from stdc_lab.cli.tables import Row, Table
 
 if TYPE_CHECKING:
-    from stdc_lab.records import AccountRow, CounterAccount, ProfileResult, StageCost
+    from stdc_lab.records import AccountRow, CounterAccount, LatencyResult, ProfileResult, StageCost
 
 MIB = 2**20 / 4
 """Elements of float32 in a mebibyte."""
@@ -38,6 +39,8 @@ def parts_table(name: str, result: ProfileResult) -> Table:
     """The parts of a network: output, weights, MACs, feature maps, receptive field."""
     unit, scale = macs_unit(result.macs)
     rows: list[Row] = []
+    watched = result.stage_latencies
+    milliseconds = {} if watched is None else {stage.name: stage.median_ms for stage in watched.stages}
 
     def add(part: StageCost, level: int) -> None:
         height, width = part.output_size
@@ -50,23 +53,31 @@ def parts_table(name: str, result: ProfileResult) -> Table:
             _millions(part.activations),
             _mebibytes(part.peak_activations),
             _field(part),
+            *timing(part.name if level == 0 else ""),
         )
         rows.append(Row(cells, "dim" if level else ""))
         for inner in part.parts:
             add(inner, level + 1)
 
+    def timing(name: str) -> tuple[str, ...]:
+        return () if watched is None else (f"{milliseconds[name]:.1f}" if name in milliseconds else "",)
+
     for part in result.stages:
         add(part, 0)
+    for name in (name for name in milliseconds if name not in {part.name for part in result.stages}):
+        rows.append(Row((name, *[""] * 7, *timing(name))))
     whole = (f"{result.num_params / 1e6:,.3f}", f"{result.macs / scale:,.3f}", "100.0%")
     memory = (_millions(result.activations), _mebibytes(result.peak_activations))
-    rows.append(Row(("whole", "", *whole, *memory, ""), "bold"))
+    together = () if watched is None else (f"{watched.sum_ms:.1f}",)
+    rows.append(Row(("whole", "", *whole, *memory, "", *together), "bold"))
     weights, maps = result.num_params / MIB, (result.activations or 0) / MIB
     note = (
         f"float32: weights {weights:,.1f} MiB; feature maps {maps:,.1f} MiB in all (M act.), "
         f"{_mebibytes(result.peak_activations)} MiB at once (peak; {result.peak_at})."
     )
     columns = ("part", "output", "M params", unit, "share", "M act.", "peak MiB", "field")
-    return Table(f"{name}: parts", columns, tuple(rows), words=2, notes=(note, PARTS_NOTE))
+    notes = [note, *filter(None, [parts_sum(result)]), PARTS_NOTE]
+    return Table(f"{name}: parts", (*columns, *(["ms"] if watched else [])), tuple(rows), words=2, notes=tuple(notes))
 
 
 def counters_table(result: ProfileResult) -> Table:
@@ -138,25 +149,28 @@ def comparison_table(names: Sequence[str], results: Sequence[ProfileResult]) -> 
     trained = any(result.training for result in results)
     columns = ["network", "arch_id", "M params", unit, "M act.", "peak MiB", unit.replace("MACs", "FLOPs") + "†"]
     columns += [f"{unit}+heads"] if trained else []
+    reference = next((r.latency.reference for r in results if r.latency and r.latency.reference), None)
     rows = []
     for name, result in zip(names, results, strict=True):
-        cells = [name, result.arch_id, f"{result.num_params / 1e6:,.2f}", f"{result.macs / scale:,.2f}"]
+        cells = [name, result.arch_id or "–", f"{result.num_params / 1e6:,.2f}", f"{result.macs / scale:,.2f}"]
         cells += [_millions(result.activations), _mebibytes(result.peak_activations), f"{2 * result.macs / scale:,.2f}"]
         if trained:
             cells.append("–" if result.training is None else f"{result.training.macs / scale:,.2f}")
         latency = result.latency
         if timed and latency is None:
-            cells += ["not run", "", ""]
+            cells += ["not run", "", *([""] if reference else []), ""]
         elif latency is not None:
-            low, high = latency.ci95_ms
-            half = (high - low) / 2 / latency.median_ms
-            cells += [f"{latency.median_ms:.1f}", f"±{half:.1%}", f"{1000 / latency.median_ms:.1f}"]
+            noisy = "!" if latency.noisy else ""
+            cells += [f"{latency.median_ms:.1f}", f"{latency.precision or 0:.1%}{noisy}"]
+            cells += [f"{latency.times_as_fast:.2f}" if latency.times_as_fast else ""] if reference else []
+            cells += [f"{1000 / latency.median_ms:.1f}"]
         rows.append(Row(tuple(cells)))
-    columns += ["ms", "95 %", "fps†"] if timed else []
+    columns += ["ms", "±", *(["×"] if reference else []), "fps†"] if timed else []
     note = "† derived: FLOPs = 2 × MACs" + (
-        ", fps = 1000 / ms. 95 %: half the interval of the median." if timed else "."
+        ", fps = 1000 / ms. ±: the median's 95 % interval, to its farther side." if timed else "."
     )
-    return Table("networks", tuple(columns), tuple(rows), words=2, notes=(note,))
+    ratio = f" {RATIO_NOTE} ({reference})." if reference else ""
+    return Table("networks", tuple(columns), tuple(rows), words=2, notes=(note + ratio,))
 
 
 def comparison_of_parts(names: Sequence[str], results: Sequence[ProfileResult]) -> list[Table]:
@@ -182,34 +196,57 @@ def comparison_of_counters(names: Sequence[str], results: Sequence[ProfileResult
     """What each counter reports of each network, and what of it is not accounted for."""
     rows = []
     for name, result in zip(names, results, strict=True):
-        totals = [f"{account.total:,}" for account in result.accounts]
+        said = result.counters
+        totals = (None if said.torch is None else 2 * said.torch, said.fvcore, said.thop)
+        cells = (f"{result.macs:,}", *("–" if total is None else f"{total:,}" for total in totals))
         left = ", ".join(f"{account.unaccounted:,}" for account in result.accounts)
-        rows.append(Row((name, f"{result.macs:,}", *totals, left)))
-    counters = [_heading(account.counter, account) for account in results[0].accounts]
-    notes = ("unaccounted, by counter: what no rule known here explains. --details says what each adds to theory.",)
-    return Table("counters", ("network", "theory, MACs", *counters, "unaccounted"), tuple(rows), notes=notes)
+        rows.append(Row((name, *cells, left or "not ours")))
+    notes = [
+        "unaccounted, by counter: what no rule known here explains. --details says what each adds to theory.",
+    ]
+    if any(result.arch is None for result in results):
+        notes.append("not ours: MACs are from the shapes that its layers meet; nobody accounts for what counters add.")
+    if any("aten::_convolution_mode" in result.not_counted.get("fvcore", {}) for result in results):
+        notes.append("fvcore has no rule for convolutions whose padding is a word, and leaves them out.")
+    counters = ("torch, FLOPs", "fvcore", "thop")
+    return Table("counters", ("network", "MACs", *counters, "unaccounted"), tuple(rows), notes=tuple(notes))
 
 
 def csv_rows(names: Sequence[str], results: Sequence[ProfileResult]) -> list[list[str | int | float | None]]:
-    """A header and a row a network, all numbers unrounded; nothing where nothing was measured."""
+    """A header, a row a network and one a runtime of it, all numbers unrounded; nothing where nothing was measured."""
     header = (
         "network arch_id head num_classes height width num_params macs activations peak_activations torch_flops fvcore "
-        "thop unaccounted gflops_derived latency_ms latency_low_ms latency_high_ms latency_p95_ms fps_derived"
+        "thop unaccounted gflops_derived runtime dtype batch latency_ms latency_low_ms latency_high_ms latency_p95_ms "
+        "noisy times_as_fast reference peak_memory_bytes max_rel_error argmax_share fps_derived reason"
     )
     rows: list[list[str | int | float | None]] = [list(header.split())]
     for name, result in zip(names, results, strict=True):
-        says = {account.counter: account.total for account in result.accounts}
-        left = sum(abs(account.unaccounted) for account in result.accounts)
-        latency = result.latency
+        says = result.counters
+        left = sum(abs(account.unaccounted) for account in result.accounts) if result.accounts else None
         row: list[str | int | float | None] = [name, result.arch_id, result.head, result.num_classes, *result.size]
         row += [result.num_params, result.macs, result.activations, result.peak_activations]
-        row += [says.get("torch"), says.get("fvcore"), says.get("thop"), left, 2 * result.macs / 1e9]
-        if latency is None:
-            row += [None] * 5
-        else:
-            row += [latency.median_ms, *latency.ci95_ms, latency.p95_ms, 1000 / latency.median_ms]
-        rows.append(row)
+        row += [None if says.torch is None else 2 * says.torch, says.fvcore, says.thop, left, 2 * result.macs / 1e9]
+        rows.append([*row, *_timing(result.latency, 1), None, None, *_fps(result.latency, 1), None])
+        for one in result.runtimes:
+            agreement = one.agreement
+            found = (None, None) if agreement is None else (agreement.max_rel_error, agreement.argmax_share)
+            timing = _timing(one.latency, one.batch)
+            timing[:3] = [one.runtime, one.dtype, one.batch]
+            rows.append([*row, *timing, *found, *_fps(one.latency, one.batch), one.reason])
     return rows
+
+
+def _timing(latency: LatencyResult | None, batch: int) -> list[str | int | float | None]:
+    if latency is None:
+        return [None] * 11
+    return [
+        *(latency.runtime, latency.dtype, batch, latency.median_ms, *latency.ci95_ms, latency.p95_ms),
+        *(latency.noisy, latency.times_as_fast, latency.reference, latency.peak_memory_bytes),
+    ]
+
+
+def _fps(latency: LatencyResult | None, batch: int) -> list[float | None]:
+    return [None if latency is None else 1000 * batch / latency.median_ms]
 
 
 def macs_unit(macs: int) -> tuple[str, float]:

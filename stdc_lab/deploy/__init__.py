@@ -1,5 +1,1 @@
-"""From weights to something that is used elsewhere."""
-
-from stdc_lab.deploy.predict import Predictor, load_predictor, predict_image
-
-__all__ = ["Predictor", "load_predictor", "predict_image"]
+"""From weights to something that is used elsewhere. Its files are imported one by one: some need much to be loaded."""

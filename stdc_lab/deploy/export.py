@@ -111,6 +111,8 @@ def describe(found: Checkpoint, network: Network, size: tuple[int, int], *, dyna
 
 
 def _class_names(found: Checkpoint, network: Network) -> list[str] | None:
+    if found.legend is not None:
+        return list(found.legend)
     if found.data is None or not isinstance(network, StdcSegmenter) or network.num_classes > MAX_CLASSES:
         return None
     names = classes_of(found.data.name, network.num_classes).names

@@ -13,13 +13,17 @@ from stdc_lab.nn.blocks import ConvBN, ConvBNReLU
 from stdc_lab.nn.decoder import Smoothing
 
 
-def folded(network: nn.Module, *, merge_doubling: bool = True) -> nn.Module:
+def folded(network: nn.Module, images: Tensor | None = None, *, merge_doubling: bool = True) -> nn.Module:
     """A copy in evaluation mode whose batch norms are folded into the convolutions before them.
 
     With `merge_doubling` nearest upsampling to twice the size and the 3×3 convolution after it are one transposed
-    convolution, which has four ninths of the multiplications. Networks that are not ours come back as they are.
+    convolution, which has four ninths of the multiplications. A network that is not ours is run on the `images`, to see
+    which norm follows which convolution; without images it comes back as it is.
     """
     copied = copy.deepcopy(network).eval()
+    ours = any(isinstance(module, ConvBN | ConvBNReLU) for module in copied.modules())
+    if not ours and images is not None:
+        _fold_as_it_runs(copied, images)
     for module in copied.modules():
         if isinstance(module, ConvBN | ConvBNReLU):
             module.conv = fuse_conv_bn_eval(module.conv, module.bn)
@@ -51,6 +55,37 @@ class MergedSmoothing(nn.Module):
             return plain
         bias = self.smoothing.conv.bias
         return functional.relu(functional.conv_transpose2d(features, self.weight, bias, stride=2, padding=1))
+
+
+def _fold_as_it_runs(network: nn.Module, images: Tensor) -> None:
+    """Fold every norm whose input is what a convolution has just put out."""
+    written: list[tuple[nn.Conv2d, Tensor]] = []
+    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+
+    def conv_ran(conv: nn.Module, _inputs: object, output: Tensor) -> None:
+        assert isinstance(conv, nn.Conv2d)
+        written.append((conv, output))
+
+    def norm_runs(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
+        pairs.extend((conv, norm) for conv, output in written if output is inputs[0])
+
+    handles = [one.register_forward_hook(conv_ran) for one in network.modules() if isinstance(one, nn.Conv2d)]
+    handles += [
+        one.register_forward_pre_hook(norm_runs) for one in network.modules() if isinstance(one, nn.BatchNorm2d)
+    ]
+    with torch.no_grad():
+        network(images)
+    for handle in handles:
+        handle.remove()
+    for conv, norm in pairs:
+        fused = fuse_conv_bn_eval(conv, norm)
+        conv.weight, conv.bias = fused.weight, fused.bias
+    done = {id(norm) for _, norm in pairs}
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if id(child) in done:
+                setattr(module, name, nn.Identity())
 
 
 def doubling_kernel(weight: Tensor) -> Tensor:

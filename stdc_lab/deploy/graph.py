@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import warnings
@@ -39,9 +40,10 @@ def onnx_graph(network: nn.Module, images: Tensor, *, dynamic: bool = False) -> 
 
     Weights are float32. Raises `StdcLabError` for an operation that ONNX cannot say.
     """
-    # Where the size is not known, nobody can say whether a map is enlarged to exactly twice its size.
-    graph = Logits(folded(network, merge_doubling=not dynamic)).cpu().eval()
     example = images.detach().cpu().float().contiguous()
+    # Where the size is not known, nobody can say whether a map is enlarged to exactly twice its size.
+    plain = folded(copy.deepcopy(network).cpu(), example, merge_doubling=not dynamic)
+    graph = Logits(plain).eval()
     shapes = None
     if dynamic:
         shapes = ({0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")},)

@@ -32,6 +32,10 @@ class Source:
         self.network = network
         self.images = images
 
+    def folded(self) -> nn.Module:
+        """A copy of the network with folded batch norms."""
+        return folded(self.network, self.images)
+
     @cached_property
     def graph(self) -> bytes:
         """The serialised ONNX graph, which takes seconds to make and serves several runtimes."""
@@ -89,27 +93,27 @@ def _channels_last(source: Source, threads: int) -> Call:
 
 
 def _folded(source: Source, threads: int) -> Call:
-    return _in_torch(folded(source.network), source.images)
+    return _in_torch(source.folded(), source.images)
 
 
 def _compiled(source: Source, threads: int) -> Call:
-    return _in_torch(folded(source.network), source.images, compiled=True)
+    return _in_torch(source.folded(), source.images, compiled=True)
 
 
 def _winograd(source: Source, threads: int) -> Call:
-    return _in_torch(with_winograd(folded(source.network), tile=4), source.images, compiled=True)
+    return _in_torch(with_winograd(source.folded()), source.images, compiled=True)
 
 
 def _bf16(source: Source, threads: int) -> Call:
-    return _in_torch(folded(source.network), source.images, dtype=torch.bfloat16)
+    return _in_torch(source.folded(), source.images, dtype=torch.bfloat16)
 
 
 def _compiled_bf16(source: Source, threads: int) -> Call:
-    return _in_torch(folded(source.network), source.images, dtype=torch.bfloat16, compiled=True)
+    return _in_torch(source.folded(), source.images, dtype=torch.bfloat16, compiled=True)
 
 
 def _winograd_bf16(source: Source, threads: int) -> Call:
-    return _in_torch(with_winograd(folded(source.network), tile=2), source.images, dtype=torch.bfloat16, compiled=True)
+    return _in_torch(with_winograd(source.folded()), source.images, dtype=torch.bfloat16, compiled=True)
 
 
 def _onnxruntime(source: Source, threads: int) -> Call:
@@ -125,15 +129,15 @@ def _openvino_bf16(source: Source, threads: int) -> Call:
 
 
 def _cuda_tf32(source: Source, threads: int) -> Call:
-    return _in_torch(folded(source.network), source.images, tf32=True)
+    return _in_torch(source.folded(), source.images, tf32=True)
 
 
 def _cuda_fp16(source: Source, threads: int) -> Call:
-    return _in_torch(folded(source.network), source.images, autocast=torch.float16)
+    return _in_torch(source.folded(), source.images, autocast=torch.float16)
 
 
 def _cuda_bf16(source: Source, threads: int) -> Call:
-    return _in_torch(folded(source.network), source.images, autocast=torch.bfloat16)
+    return _in_torch(source.folded(), source.images, autocast=torch.bfloat16)
 
 
 BOTH = ("cpu", "cuda")
@@ -146,10 +150,10 @@ RUNTIMES = (
     Runtime("channels_last", "eager, channels last in memory", "float32", CL, _channels_last, BOTH),
     Runtime("folded", "batch norm in the convolutions, doublings merged", "float32", CL, _folded, BOTH),
     Runtime("compile", "folded, torch.compile", "float32", CL, _compiled, BOTH, compiles=True),
-    Runtime("winograd", "compile, wide 3×3 by Winograd 4×4", "float32", CL, _winograd, compiles=True),
+    Runtime("winograd", "compile, wide 3×3 by Winograd", "float32", CL, _winograd, compiles=True),
     Runtime("bf16", "folded, weights in bfloat16", "bfloat16", CL, _bf16),
     Runtime("compile_bf16", "bf16, torch.compile", "bfloat16", CL, _compiled_bf16, compiles=True),
-    Runtime("winograd_bf16", "and widest 3×3 by Winograd 2×2", "bfloat16", CL, _winograd_bf16, compiles=True),
+    Runtime("winograd_bf16", "compile_bf16, wide 3×3 by Winograd", "bfloat16", CL, _winograd_bf16, compiles=True),
     Runtime("onnxruntime", "ONNX Runtime", "float32", NCHW, _onnxruntime, ("cpu",), "onnx", ONNX, keeps_memory=True),
     Runtime("openvino", "OpenVINO", "float32", NCHW, _openvino, ("cpu",), "openvino", OPENVINO, keeps_memory=True),
     Runtime(
@@ -191,10 +195,17 @@ def find_runtimes(names: Iterable[str], device: torch.device) -> tuple[Runtime, 
 
 def available(device: torch.device) -> tuple[Runtime, ...]:
     """The runtimes that can run on the device, without those whose dtype it would only emulate."""
+    out = left_out(device)
+    return tuple(runtime for runtime in RUNTIMES if device.type in runtime.devices and runtime.name not in out)
+
+
+def left_out(device: torch.device) -> dict[str, str]:
+    """The runtimes for such a device that `all` leaves out here, each with the reason."""
     native = device.type == "cuda" or choose_dtype("auto", device) == torch.bfloat16
-    return tuple(
-        runtime for runtime in RUNTIMES if missing(runtime, device) is None and (native or runtime.dtype != "bfloat16")
-    )
+    emulated = f"{device.type} here computes no bfloat16 natively"
+    ours = [runtime for runtime in RUNTIMES if device.type in runtime.devices]
+    reasons = {one.name: emulated if not native and one.dtype == "bfloat16" else missing(one, device) for one in ours}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def missing(runtime: Runtime, device: torch.device) -> str | None:

@@ -13,13 +13,14 @@ import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from stdc_lab.arch.operations import Operation, operations
+from stdc_lab.deploy.graph import Logits
 from stdc_lab.errors import StdcLabError
 from stdc_lab.nn import StdcSegmenter
 from stdc_lab.nn.backbone import StdcClassifier
@@ -28,21 +29,8 @@ from stdc_lab.records import CounterAccount, MacCounters
 
 FLOPS_PER_MAC = 2
 MIN_SIDE = 32
-QUICKLY_COMPUTED = 2 * 10**9
-"""Multiply-accumulates that a core computes sooner than it works out the shapes on the meta device."""
-
-
-class InferenceGraph(nn.Module):
-    """The network as counters and timers see it: images in, main logits out."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        output = self.network(images)
-        logits: Tensor = output if isinstance(output, Tensor) else output.logits
-        return logits
+QUICKLY_COMPUTED = 2 * 10**10
+"""Multiply-accumulates that are computed sooner than the meta device, which imports a compiler, is made ready."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +42,15 @@ class Counted:
     not_counted: dict[str, dict[str, int]]
 
 
+class Totals(NamedTuple):
+    """As the counters report them; fvcore also says which operations it has no rule for, and how often."""
+
+    torch_flops: int
+    thop: int
+    fvcore: int
+    fvcore_unsupported: dict[str, int]
+
+
 def count_macs(network: StdcSegmenter | StdcClassifier, size: tuple[int, int]) -> Counted:
     """Count a network on the CPU, one image of `size` (height x width), the main logits returned.
 
@@ -62,22 +59,27 @@ def count_macs(network: StdcSegmenter | StdcClassifier, size: tuple[int, int]) -
     """
     check_size(size)
     done = operations_of(network, size)
-    images = torch.zeros(1, 3, *size)
-    graph = InferenceGraph(network).eval()
     theory = sum(operation.macs for operation in done)
-    device = "meta" if theory > QUICKLY_COMPUTED else "cpu"
+    found = totals(network, size, theory)
+    return Counted(
+        MacCounters(theory=theory, fvcore=found.fvcore, thop=found.thop, torch=found.torch_flops // FLOPS_PER_MAC),
+        (
+            account("torch", done, found.torch_flops),
+            account("fvcore", done, found.fvcore, dropped=_training_heads(network)),
+            account("thop", done, found.thop),
+        ),
+        {"fvcore": found.fvcore_unsupported, "thop": unseen_functions(done)},
+    )
+
+
+def totals(network: nn.Module, size: tuple[int, int], macs: int) -> Totals:
+    """What the counters report of any network of images, which has about so many `macs`; it is left as it was."""
+    images = torch.zeros(1, 3, *size)
+    graph = Logits(network).eval()
+    device = "meta" if macs > QUICKLY_COMPUTED else "cpu"
     sketch, shape = copy.deepcopy(graph).to(device), images.to(device)
     flops, thop = _by_torch(sketch, shape), by_thop(sketch, shape)
-    fvcore, unsupported = _by_fvcore(graph, images)
-    return Counted(
-        MacCounters(theory=theory, fvcore=fvcore, thop=thop, torch=flops // FLOPS_PER_MAC),
-        (
-            account("torch", done, flops),
-            account("fvcore", done, fvcore, dropped=_training_heads(network)),
-            account("thop", done, thop),
-        ),
-        {"fvcore": unsupported, "thop": unseen_functions(done)},
-    )
+    return Totals(flops, thop, *_by_fvcore(graph, images))
 
 
 def operations_of(network: StdcSegmenter | StdcClassifier, size: tuple[int, int]) -> tuple[Operation, ...]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ctypes
 import re
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
+
+from stdc_lab.errors import StdcLabError
+from stdc_lab.machine import is_out_of_memory
 
 STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")
@@ -47,6 +50,25 @@ def free_memory(device: torch.device) -> int | None:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return _kilobytes(MEMORY, "MemAvailable")
+
+
+def check_memory(needed: float, device: torch.device) -> None:
+    """Raises `StdcLabError` if so many bytes cannot be had: on the CPU the system kills who asks for too much."""
+    free = free_memory(device)
+    if free is not None and needed > free:
+        raise StdcLabError(f"out of memory: about {needed / 2**30:.1f} GiB are needed, {free / 2**30:.1f} GiB are free")
+
+
+@contextmanager
+def lack_of_memory() -> Iterator[None]:
+    """Within it, whatever says that there is no memory left is a `StdcLabError`; every other error is itself."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        text = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise StdcLabError(f"out of memory: {text}") from error
 
 
 def _of_status(name: str) -> int | None:

@@ -13,8 +13,7 @@ from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
 from stdc_lab.machine import environment, usable_cores
-from stdc_lab.nn import StdcSegmenter, build_classifier, build_model
-from stdc_lab.nn.backbone import StdcClassifier
+from stdc_lab.nn import StdcClassifier, StdcSegmenter, build_classifier, build_model
 from stdc_lab.profiling.counters import count_macs, operations_of
 from stdc_lab.profiling.latency import measure_latency
 from stdc_lab.profiling.parts import stage_cost
@@ -51,31 +50,8 @@ def profile(
         raise StdcLabError("heads: training heads belong to the segmenter; a classifier (head cls) has none")
     config = latency or LatencyConfig()
     device = device or torch.device("cpu")
-    classes = CLASSES[head] if num_classes is None else num_classes
-    network = build_model(spec, classes) if head == "seg" else build_classifier(spec, classes)
-    counted = count_macs(network, config.size)
-    done = operations_of(network, config.size)
-    theory = analyse(spec, config.size, classes, head=head)
-    most = peak(done)
-    result = ProfileResult(
-        arch=spec,
-        arch_id=spec.arch_id,
-        head=head,
-        num_classes=classes,
-        size=config.size,
-        num_params=theory.cost.num_params,
-        macs=theory.cost.macs,
-        activations=theory.cost.activations,
-        peak_activations=most.elements,
-        peak_at=_where(most.operation),
-        counters=counted.counters,
-        accounts=counted.accounts,
-        not_counted=counted.not_counted,
-        released_form=count_released_form(network, config.size) if isinstance(network, StdcClassifier) else None,
-        published=published_account(spec, config.size, classes) if head == "cls" else None,
-        stages=tuple(stage_cost(part, done, depth) for part in theory.parts),
-        training=None if heads is None else _training_cost(spec, classes, heads, config.size),
-    )
+    network = build(spec, head, num_classes)
+    result = count(network, config.size, heads=heads, depth=depth)
     if not timed:
         return result
     measured = _measured(network, spec, compare_with, config, device, on_progress)
@@ -98,6 +74,47 @@ def _measured(
     name, other = compare_with
     networks = {"network": network, name: build_model(other, network.num_classes)}
     return measure_latency(networks, config, device, on_progress, reference=name)["network"]
+
+
+def build(spec: ArchSpec, head: HeadName, num_classes: int | None = None) -> StdcSegmenter | StdcClassifier:
+    """The deployed segmenter (default 19 classes), or the classifier (1,000)."""
+    classes = CLASSES[head] if num_classes is None else num_classes
+    return build_model(spec, classes) if head == "seg" else build_classifier(spec, classes)
+
+
+def count(
+    network: StdcSegmenter | StdcClassifier,
+    size: tuple[int, int],
+    *,
+    heads: TrainingHeads | None = None,
+    depth: int = 1,
+) -> ProfileResult:
+    """All of a profile that needs no clock, of a deployed network; see `profile`."""
+    spec, classes = network.spec, network.num_classes
+    head: HeadName = "seg" if isinstance(network, StdcSegmenter) else "cls"
+    counted = count_macs(network, size)
+    done = operations_of(network, size)
+    theory = analyse(spec, size, classes, head=head)
+    most = peak(done)
+    return ProfileResult(
+        arch=spec,
+        arch_id=spec.arch_id,
+        head=head,
+        num_classes=classes,
+        size=size,
+        num_params=theory.cost.num_params,
+        macs=theory.cost.macs,
+        activations=theory.cost.activations,
+        peak_activations=most.elements,
+        peak_at=_where(most.operation),
+        counters=counted.counters,
+        accounts=counted.accounts,
+        not_counted=counted.not_counted,
+        released_form=count_released_form(network, size) if isinstance(network, StdcClassifier) else None,
+        published=published_account(spec, size, classes) if head == "cls" else None,
+        stages=tuple(stage_cost(part, done, depth) for part in theory.parts),
+        training=None if heads is None else _training_cost(spec, classes, heads, size),
+    )
 
 
 def _training_cost(spec: ArchSpec, num_classes: int, heads: TrainingHeads, size: tuple[int, int]) -> TrainingCost:

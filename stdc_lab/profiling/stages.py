@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,15 +23,18 @@ UPSAMPLING = "upsampling"
 """What a segmenter does after its head; theory has no such part, since it has no multiply-accumulates."""
 
 
-def measure_stages(network: nn.Module, config: LatencyConfig, device: torch.device) -> StageLatencies:
+def measure_stages(
+    network: nn.Module, config: LatencyConfig, device: torch.device, parts: Mapping[str, nn.Module] | None = None
+) -> StageLatencies:
     """Time the parts of a deployed network (eager, float32, channels-last, batch 1) by the names that theory has.
 
     A watched call, in which the clock is read where a part begins, takes turns with one that nobody watches. A part
-    lasts until the next begins, so that nothing of the call is left out. The network is moved to the device.
+    lasts until the next begins, so that nothing of the call is left out. The network is moved to the device. `parts`:
+    of a network that is not ours, the modules at which its parts begin.
 
     Raises `StdcLabError` for a network that is not ours, or has training heads.
     """
-    parts = parts_of(network)
+    parts = parts_of(network) if parts is None else parts
     threads = config.threads or usable_cores()
     images = torch.randn((1, 3, *config.size), generator=torch.Generator().manual_seed(0))
     images = images.to(device=device, memory_format=torch.channels_last)
@@ -90,7 +93,7 @@ class Watch:
         self._marks: list[Any] = []
 
     @contextmanager
-    def on(self, parts: dict[str, nn.Module]) -> Iterator[None]:
+    def on(self, parts: Mapping[str, nn.Module]) -> Iterator[None]:
         """Watch one call; what comes before the first part counts with it."""
         names = list(parts)
         _first, *later = parts.values()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy import special
 
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.machine import synchronise
@@ -129,8 +129,8 @@ def median_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float
     order statistics covers 95 %: the whole range is given.
     """
     ordered = np.sort(values)
-    below = int(stats.binom.ppf((1 - confidence) / 2, len(ordered), 0.5)) - 1
-    below = max(0, below)
+    shares = special.bdtr(np.arange(len(ordered) + 1), len(ordered), 0.5)
+    below = max(0, int(np.searchsorted(shares, (1 - confidence) / 2)) - 1)
     return float(ordered[below]), float(ordered[len(ordered) - 1 - below])
 
 

@@ -5,16 +5,19 @@ import json
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from stdc_lab.arch import ArchSpec, DecoderSpec, presets
+from stdc_lab.cli import latency_tables
 from stdc_lab.cli import profile_tables as tables
 from stdc_lab.cli.tables import Row, Table, as_markdown, as_rich
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.profiling import profile
-from stdc_lab.records import CounterAccount, ProfileResult
+from stdc_lab.profiling.latency import summarise
+from stdc_lab.records import Agreement, CounterAccount, ProfileResult, RuntimeResult
 from tests.cli.in_process import stdc_lab
 
 SMALL = ArchSpec(base_width=8, depths=(1, 2, 1), decoder=DecoderSpec(16, 32, 16))
@@ -141,6 +144,72 @@ def test_several_networks_side_by_side(arch: Path, tmp_path: Path) -> None:
     assert files["markdown"].read_text().count("### ") == 4
 
 
+def test_runtimes_stages_and_a_picture(arch: Path, tmp_path: Path) -> None:
+    files = {option: tmp_path / f"out.{option}" for option in ("json", "csv")}
+    options = [word for option, file in files.items() for word in (f"--{option}", file)]
+    how = ("--size", "64x96", "--classes", 5, "--seconds", 0.1, "--threads", 1)
+    runtimes = ("--runtime", "eager,folded", "--batch", "2,1", "--stages")
+    done = stdc_lab("profile", arch, *how, *runtimes, *options, "--picture", tmp_path / "a.png")
+    assert done.returncode == 0, done.stderr
+    for words in ("img/s†", "error", "The weights are fresh", "of whole calls between them", "upsampling"):
+        assert words in done.stdout
+    assert (tmp_path / "a.png").stat().st_size > 1000
+    (written,) = json.loads(files["json"].read_text())
+    assert {(one["runtime"], one["batch"]) for one in written["runtimes"]} == {
+        (name, batch) for name in ("eager", "folded") for batch in (1, 2)
+    }
+    rows = list(csv.DictReader(files["csv"].read_text().splitlines()))
+    assert [row["batch"] for row in rows] == ["1", "1", "1", "2", "2"]
+    last = next(one for one in written["runtimes"] if (one["runtime"], one["batch"]) == (rows[-1]["runtime"], 2))
+    assert float(rows[-1]["fps_derived"]) == pytest.approx(2000 / last["latency"]["median_ms"])
+    assert float(rows[-1]["max_rel_error"]) == last["agreement"]["max_rel_error"]
+
+
+def test_sizes_are_told_apart(arch: Path) -> None:
+    done = stdc_lab("profile", arch, "--size", "64x96,32x64", "--no-latency")
+    assert done.returncode == 0
+    assert "small 64×96" in done.stdout and "small 32×64" in done.stdout
+
+
+def test_the_row_of_the_article(result: ProfileResult) -> None:
+    def timed(ms: float, ratio: float, **more: object) -> ProfileResult:
+        latency = summarise(np.full(9, ms), warmup_repeats=1, device="cpu", threads=1, input_shape=(1, 3, 64, 96))
+        compared = {"reference": "resnet50", "times_as_fast": ratio, "times_as_fast_ci95": (ratio - 0.1, ratio + 0.1)}
+        return result.model_copy(update={"latency": latency.model_copy(update=compared), **more})
+
+    found = [timed(2, 2.0), timed(4, 1.0, arch=None, arch_id=None, macs=4 * result.macs)]
+    lines = latency_tables.comparison_row(["stdc2", "resnet50"], found)
+    assert lines == [
+        "stdc2 against resnet50: 2.00 times as fast (1.90 to 2.10), 25.0% of its MACs; "
+        "the paper says 2.5 times, about a third (on a GPU)"
+    ]
+    assert latency_tables.comparison_row(["stdc2"], found[:1]) == []  # the other was not measured beside it
+
+
+def test_what_did_not_run_has_its_reason_in_its_row(result: ProfileResult) -> None:
+    latency = summarise(np.full(9, 1234.5), warmup_repeats=1, device="cpu", threads=1, input_shape=(1, 3, 64, 96))
+    latency = latency.model_copy(update={"noisy": True, "reference": "stdc1_spatial_path in eager"})
+    good = Agreement(max_abs_error=1, max_rel_error=1.2e-5, argmax_share=0.99999, weights="trained")
+
+    def row(runtime: str, **more: object) -> RuntimeResult:
+        about = {"network": "stdc1_spatial_path", "dtype": "bfloat16", "layout": "contiguous", "what": ""}
+        return RuntimeResult.model_validate({**about, "runtime": runtime, "batch": 8, "size": (64, 96), **more})
+
+    rows = (
+        row("openvino_bf16", reason="out of memory: much"),
+        row("winograd_bf16", latency=latency, agreement=good),
+    )
+    both = [result.model_copy(update={"runtimes": rows}), result]
+    table = latency_tables.runtimes_table(both)
+    assert [row.cells[1] for row in table.rows] == ["winograd_bf16", "openvino_bf16"]  # what failed comes last
+    assert table.rows[0].cells[-2:] == ("1e-5", "99.99%")  # not all the same, so not 100 %
+    assert table.rows[0].cells[5].endswith("!") and "the machine was not quiet" in table.notes[-1]
+    assert table.notes[0] == "stdc1_spatial_path in openvino_bf16, batch 8: not run: out of memory: much"
+    assert "fresh" not in " ".join(table.notes)
+    lines = shown(table, 110)
+    assert not any("…" in line for line in lines)
+
+
 def test_what_was_not_measured_is_empty(arch: Path) -> None:
     done = stdc_lab("profile", arch, "--size", "64x96", "--head", "cls", "--no-latency", "--csv", "-")
     (row,) = csv.DictReader(StringIO(done.stdout))
@@ -158,6 +227,16 @@ def test_what_was_not_measured_is_empty(arch: Path) -> None:
         (["--heads", "3"], "--heads: got '3'; allowed: all, or auxiliary, 2, 4, 8, 16 separated by commas, each once"),
         (["--heads", "8,8"], "--heads: got '8,8'; allowed"),
         (["--heads", "all", "--head", "cls"], "--heads: got 'all'; allowed: nothing with --head cls"),
+        (["--size", "64x96,31x64"], "--size: got '31x64'; allowed: sides from 32"),
+        (["--runtime", "tensorrt"], "--runtime: got 'tensorrt'; allowed: all, eager, channels_last"),
+        (["--runtime", "cuda_fp16", "--device", "cpu"], "--runtime: got 'cuda_fp16', but it runs on cuda only"),
+        (["--batch", "1,0"], "--batch: got '1,0'; allowed: whole numbers from 1 to 1024, separated by commas"),
+        (["--no-latency", "--stages"], "--no-latency: allowed without --runtime, --batch, --stages and --reference"),
+        (["--reference", "stdc9"], "--reference: got 'stdc9'; allowed: small"),
+        (["--picture", "a.jpg"], "--picture: got a.jpg; allowed: a file ending with .png or .svg"),
+        (["resnet50"], "ARCH: got 'resnet50', a classifier; allowed: with --head cls"),
+        (["stdc9"], "baselines with --head cls: efficientnet_b0"),
+        (["no/such.pt"], "no/such.pt"),
         (["--json", "-", "--csv", "-"], "got - for more than one of them; allowed: one of them to stdout"),
         (
             ["--size", "32x32", "--no-latency", "--csv", "no/such/file.csv"],

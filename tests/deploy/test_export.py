@@ -75,6 +75,14 @@ def test_the_file_says_what_it_is_of(folder: Path, exported: str) -> None:
     assert f"written: {folder / 'model.onnx'}" in exported
 
 
+def test_names_that_a_checkpoint_carries_come_before_those_of_a_data_set(tmp_path: Path) -> None:
+    legend = {"road": "#808080", "all else": "#000000"}
+    save_checkpoint(tmp_path / "own.pt", build_model(SPEC, 2), {"legend": legend})
+    found = load_checkpoint(tmp_path / "own.pt")
+    about = export_module.describe(found, found.network, (64, 96), dynamic=False)
+    assert json.loads(about["class_names"]) == ["road", "all else"]
+
+
 def test_the_file_computes_what_the_network_does(folder: Path, exported: str) -> None:
     images = torch.randn(1, 3, 64, 96)
     expected = eager(folder, images)

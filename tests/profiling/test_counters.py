@@ -13,12 +13,13 @@ from stdc_lab.arch import ArchSpec, DecoderSpec, presets, total_cost
 from stdc_lab.arch.operations import Operation
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
+from stdc_lab.deploy.graph import Logits
 from stdc_lab.errors import StdcLabError
 from stdc_lab.nn import StdcSegmenter, build_classifier, build_model
 from stdc_lab.nn.backbone import StdcClassifier
 from stdc_lab.profiling import accounting, profile
 from stdc_lab.profiling.accounting import RULES, Rule, account
-from stdc_lab.profiling.counters import InferenceGraph, _by_fvcore, count_macs, operations_of
+from stdc_lab.profiling.counters import _by_fvcore, count_macs, operations_of
 from stdc_lab.profiling.published import ReleasedForm, count_released_form, published_account
 from stdc_lab.records import CounterAccount
 from tests.arch.strategies import specs
@@ -261,5 +262,5 @@ def test_a_profile_survives_json() -> None:
 def test_an_inference_graph_gives_the_main_logits_of_either_network() -> None:
     images = torch.zeros(1, 3, 64, 96)
     with torch.inference_mode():
-        assert InferenceGraph(build_model(SMALL, 5, ALL_HEADS).eval())(images).shape == (1, 5, 64, 96)
-        assert InferenceGraph(build_classifier(SMALL, 5).eval())(images).shape == (1, 5)
+        assert Logits(build_model(SMALL, 5, ALL_HEADS).eval())(images).shape == (1, 5, 64, 96)
+        assert Logits(build_classifier(SMALL, 5).eval())(images).shape == (1, 5)

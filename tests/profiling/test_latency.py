@@ -13,11 +13,11 @@ from stdc_lab.deploy.sessions import Call
 from stdc_lab.errors import StdcLabError
 from stdc_lab.machine import environment
 from stdc_lab.nn import SegOutput, build_classifier, build_model
-from stdc_lab.profiling import latency as latency_module
-from stdc_lab.profiling import measure_latency
-from stdc_lab.profiling.latency import measure_runtimes, sample_images, summarise
+from stdc_lab.profiling import measure_latency, memory, ranking
+from stdc_lab.profiling.latency import sample_images, summarise
 from stdc_lab.profiling.limit import convolution_rate
 from stdc_lab.profiling.memory import peak_memory
+from stdc_lab.profiling.ranking import measure_runtimes
 from stdc_lab.profiling.stages import measure_stages, parts_of
 from stdc_lab.records import LatencyResult
 
@@ -100,26 +100,28 @@ def test_the_environment_says_versions_and_stays_the_same_machine() -> None:
 def test_runtimes_are_compared_then_timed_and_ranked() -> None:
     runtimes = find_runtimes(["eager", "channels_last", "folded"], CPU)
     heard: list[str] = []
+    networks = {"small": build_model(SMALL, 5), "same": build_model(SMALL, 5)}
     found = measure_runtimes(
-        build_model(SMALL, 5),
+        networks,
         runtimes,
         config(),
         CPU,
-        trained=False,
-        reference="eager",
+        reference=("small", "eager"),
         on_progress=lambda what, share: heard.append(what),
     )
-    assert {result.runtime for result in found} == {"eager", "channels_last", "folded"}
+    assert {(result.network, result.runtime) for result in found} == {
+        (name, runtime.name) for name in networks for runtime in runtimes
+    }
     medians = [result.latency.median_ms for result in found if result.latency is not None]
-    assert len(medians) == 3 and medians == sorted(medians)
+    assert len(medians) == 6 and medians == sorted(medians)
     for result in found:
         assert result.agreement is not None and result.latency is not None
         assert result.agreement.argmax_share > 0.999
         assert result.agreement.weights == "random"
         assert result.latency.runtime == result.runtime and result.latency.layout == result.layout
-        assert result.latency.reference == "eager"
+        assert result.latency.reference == "small in eager"
         assert result.latency.peak_memory_bytes is None or result.latency.peak_memory_bytes > 0
-    assert heard[0] == "making eager" and heard[-1] == "timing"
+    assert heard[0] == "making small in eager" and heard[-1] == "timing"
 
 
 def made(name: str, call: Call) -> Runtime:
@@ -144,7 +146,7 @@ def test_a_runtime_that_disagrees_is_never_timed() -> None:
         return answering(network, 10.0)(images)
 
     runtimes = [made("right", answering(network)), made("wrong", wrong)]
-    found = measure_runtimes(network, runtimes, config(), CPU, trained=True)
+    found = measure_runtimes({"net": network}, runtimes, config(), CPU, trained={"net"})
     assert [result.runtime for result in found] == ["right", "wrong"]
     right, bad = found
     assert right.reason is None and right.agreement is not None and right.agreement.weights == "trained"
@@ -166,7 +168,7 @@ def test_out_of_memory_at_a_batch_size_is_told_in_its_row() -> None:
 
     runtimes = [made("greedy", greedy), made("modest", right)]
     sizes = ((64, 96), (32, 64))
-    found = measure_runtimes(network, runtimes, config(), CPU, trained=True, batches=(2, 1), sizes=sizes)
+    found = measure_runtimes({"net": network}, runtimes, config(), CPU, trained={"net"}, batches=(2, 1), sizes=sizes)
     rows = {(result.runtime, result.batch, result.size): result for result in found}
     assert len(rows) == 8
     for (name, batch, size), result in rows.items():
@@ -179,10 +181,10 @@ def test_out_of_memory_at_a_batch_size_is_told_in_its_row() -> None:
 
 def test_what_a_smaller_batch_needed_says_that_a_larger_one_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     network = build_model(SMALL, 5).eval()
-    monkeypatch.setattr(latency_module, "peak_memory", lambda work, device: 2**30)
-    monkeypatch.setattr(latency_module, "free_memory", lambda device: 3 * 2**30)
+    monkeypatch.setattr(ranking, "peak_memory", lambda work, device: 2**30)
+    monkeypatch.setattr(memory, "free_memory", lambda device: 3 * 2**30)
     runtimes = [made("right", answering(network))]
-    small, large = measure_runtimes(network, runtimes, config(), CPU, trained=True, batches=(1, 4))
+    small, large = measure_runtimes({"net": network}, runtimes, config(), CPU, trained={"net"}, batches=(1, 4))
     assert small.latency is not None and small.latency.peak_memory_bytes == 2**30
     assert large.reason == "out of memory: about 4.0 GiB are needed, 3.0 GiB are free"
 
@@ -193,7 +195,7 @@ def test_a_bug_in_a_runtime_is_not_taken_for_a_lack_of_memory() -> None:
 
     network = build_model(SMALL, 5)
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        measure_runtimes(network, [made("broken", broken)], config(), CPU, trained=True)
+        measure_runtimes({"net": network}, [made("broken", broken)], config(), CPU, trained={"net"})
 
 
 def test_trained_weights_are_shown_streets_and_others_noise() -> None:
