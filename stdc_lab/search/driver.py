@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import optuna
@@ -23,6 +23,7 @@ from stdc_lab.search.crew import Crew, Worker
 from stdc_lab.search.folder import (
     CSV_FILE,
     RUNS_FOLDER,
+    check_same_data,
     check_same_study,
     driver_lock,
     keep_config,
@@ -45,7 +46,7 @@ MAX_FAILURES_IN_A_ROW = 3
 MAX_DUPLICATES_IN_A_ROW = 30
 MAX_SCREENED_IN_A_ROW = 2000
 MAX_LOST_WORKERS = 3
-"""A trial whose worker was killed goes on in another one; from here on it has failed."""
+"""A trial whose worker was killed goes on in another one; after so many that got it no further it has failed."""
 TICK_S = 0.2
 """How often the driver looks up while its workers are silent."""
 CSV_SHARE = 0.05
@@ -105,6 +106,7 @@ def run_study(
         stack.enter_context(driver_lock(folder))
         stack.enter_context(storage_at_work(folder))
         study = open_study(config, folder)
+        check_same_data(study, dataset, folder)
         keep_config(config, folder)
         take_up_abandoned(study)
         machines = _machines(study, chosen, config)
@@ -134,10 +136,13 @@ class _Running:
     candidate: Candidate
     worker: Worker
     key: str
-    lost_workers: int = 0
     cost: ProfileResult | None = None
     screened: ScreenedOutError | None = None
     """Why it is not trained, once its cost is known."""
+    iteration: int = 0
+    """As far as its training is known to have come."""
+    lost: tuple[int, int] = (0, 0)
+    """How many workers it has lost without getting any further, and how far it had got."""
     twins: list[optuna.Trial] = field(default_factory=list)
     """Proposals of the same training, made meanwhile: they wait for its result."""
 
@@ -167,6 +172,7 @@ class _Search:
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.study)
         self.pruner = Pruner(self.config, self.folder, self.study.get_trials(deepcopy=False))
+        self.stale = self._is_stale()
 
     def run(self, stop: Stop) -> str | None:
         """Run trials until enough are trained; gives the reason if it ends before. None is left running."""
@@ -188,13 +194,17 @@ class _Search:
             return None
         if stop.soon:
             return "interrupted"
-        return "not all of the plan could be trained" if self.exhausted else "the time is over"
+        if stop.late:
+            return "the time is over"
+        if self.exhausted:
+            return "not all of the plan could be trained"
+        return f"the last {self.config.stale_trials} trials have not made the front's hypervolume grow"
 
     def _fill(self, stop: Stop) -> None:
         """Give every idle worker a trial, as long as not too many are trained if none fails."""
         for worker in self.crew.workers:
             while worker not in self.running and self.ledger.trained + len(self.running) < self.wanted:
-                if stop.soon or stop.late or self.exhausted:
+                if stop.soon or stop.late or self.exhausted or self.stale:
                     return
                 if any(running.twins for running in self.running.values()):
                     return  # the sampler would propose the same again until it knows more
@@ -209,6 +219,8 @@ class _Search:
             return
         try:
             candidate = draw_candidate(trial, self.config, self.num_classes)
+            if self.config.known_training == "new_seed" and not candidate.named:
+                candidate = self._with_new_seed(trial, candidate)
             key = candidate.key(self.config)
             record = read_record(self.folder, key)
         except ScreenedOutError as out:
@@ -230,9 +242,20 @@ class _Search:
                 tidy(self.folder / RUNS_FOLDER / key)
             self._tell(trial, candidate, record, before)
             return
-        lost = int(trial.user_attrs.get("lost_workers", 0))
-        self.running[worker] = running = _Running(trial, candidate, worker, key, lost)
+        count, iteration = trial.user_attrs.get("lost_workers", (0, 0))
+        self.running[worker] = running = _Running(trial, candidate, worker, key, lost=(count, iteration))
         self._give(running)
+
+    def _with_new_seed(self, trial: optuna.Trial, candidate: Candidate) -> Candidate:
+        """The same training with the first seed, from the study's on, with which it was not done and is not at work."""
+        at_work = {running.key for running in self.running.values()}
+        first = candidate
+        while (key := candidate.key(self.config)) in at_work or key in self.ledger.number_of:
+            candidate = replace(candidate, seed=candidate.seed + 1)
+        if candidate is not first:
+            trial.set_user_attr("seed", candidate.seed)
+            trial.set_user_attr("trial_key", key)
+        return candidate
 
     def _give(self, running: _Running) -> None:
         """Let a worker have a trial, with its cost where that is known."""
@@ -250,6 +273,7 @@ class _Search:
                 running.screened = screened_by_profile(self.config, candidate, cost)
                 self.crew.answer(running.worker, None if running.screened is None else str(running.screened))
             case Stepped(progress):
+                running.iteration = progress.iteration
                 self.watcher.trial_progress(candidate, progress)
             case Scored(progress):
                 self.crew.answer(running.worker, self.pruner.judge(candidate, running.cost, progress))
@@ -260,11 +284,13 @@ class _Search:
             case Failed(reason):
                 self._end(running, reason)
             case Lost(reason, killed):
-                running.lost_workers += 1
-                if not killed or running.lost_workers >= MAX_LOST_WORKERS:
+                count, iteration = running.lost
+                count = 1 if running.iteration > iteration else count + 1
+                if not killed or count >= MAX_LOST_WORKERS:
                     self._end(running, reason)
                     return
-                running.trial.set_user_attr("lost_workers", running.lost_workers)
+                running.lost = (count, max(iteration, running.iteration))
+                running.trial.set_user_attr("lost_workers", running.lost)
                 self.watcher.trial_again(candidate, reason)
                 self._give(running)
 
@@ -299,6 +325,7 @@ class _Search:
     def _tell(self, trial: optuna.Trial, candidate: Candidate, record: TrialRecord, duplicate_of: int | None) -> None:
         self.ledger.add(tell(self.study, trial, record, self.config, duplicate_of))
         self.failures = self.screened = 0
+        self.stale = self._is_stale()
         self.duplicates = 0 if duplicate_of is None else self.duplicates + 1
         self.watcher.trial_finished(candidate, record, duplicate_of)
         self._write_csv()
@@ -346,6 +373,10 @@ class _Search:
                 for trial in (running.trial, *running.twins):
                     give_back(self.study, trial.number)
         self.running.clear()
+
+    def _is_stale(self) -> bool:
+        last = self.config.stale_trials
+        return last is not None and self.ledger.is_stale(last)
 
     def _profile_key(self, running: _Running) -> str:
         return profile_key(

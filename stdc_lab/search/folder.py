@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from stdc_lab.analysis.storage import OBJECTIVES, STORAGE_FILE, STUDY_FILE, read_storage
 from stdc_lab.config.reading import differences, read_study
 from stdc_lab.config.study import StudyConfig
+from stdc_lab.data import Dataset
 from stdc_lab.errors import StudyError
 from stdc_lab.records import ProfileResult, TrialRecord
 
 STORAGE_WAIT_S = 60.0
-FREE_TO_CHANGE = ("trials", "title")
+FREE_TO_CHANGE = ("trials", "title", "stale_trials")
 RUNS_FOLDER, PROFILES_FOLDER, CSV_FILE = "runs", "profiles", "trials.csv"
 Kept = TypeVar("Kept", TrialRecord, ProfileResult)
 
@@ -116,6 +119,21 @@ def _extends_plan(old: StudyConfig, new: StudyConfig, key: str) -> bool:
         return set(old.plan.seeds) <= set(new.plan.seeds)
     name = key.removeprefix("plan.arms.").split(".")[0]
     return key.startswith("space.") or (key.startswith("plan.arms.") and name not in old.plan.arms)
+
+
+def check_same_data(study: optuna.Study, dataset: Dataset, folder: Path) -> None:
+    """Raise `StudyError` if the study was begun with other images: no `trial_key` knows which folder they were in."""
+    said = f"{len(dataset.train)} training and {len(dataset.val)} validation images of {dataset.name}"
+    seen = json.dumps([dataset.train.names, dataset.val.names, dataset.train.images.shape, dataset.class_names])
+    here = {"what": said, "digest": hashlib.sha256(seen.encode()).hexdigest()[:10]}
+    there = study.user_attrs.get("data_set")
+    if there is None:
+        study.set_user_attr("data_set", here)
+    elif there != here:
+        raise StudyError(
+            f"{folder}: this folder was begun with other data: was {there['what']} ({there['digest']}), is {said} "
+            f"({here['digest']}); nothing was changed. Give the --data it was begun with, or use another --out"
+        )
 
 
 def keep_config(config: StudyConfig, folder: Path) -> None:
