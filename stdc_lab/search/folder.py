@@ -64,22 +64,37 @@ def storage_at_work(folder: Path) -> Iterator[None]:
 
 def open_study(config: StudyConfig, folder: Path) -> optuna.Study:
     """The study in a folder's storage, made if it is not there. Raises `StudyError` if the file is no storage."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = folder / STORAGE_FILE
     if path.exists():
         read_storage(folder)  # says what is wrong with a file that is none, and writes nothing into it
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    else:
+        # Made beside its place: killed at this moment, a search leaves no storage rather than half of one.
+        partial = path.with_name(path.name + ".partial")
+        for leftover in folder.glob(partial.name + "*"):  # a journal among them
+            leftover.unlink()
+        storage = _storage_at(partial)
+        made = _study_in(storage, config)
+        made.set_user_attr(OBJECTIVES, [str(objective) for objective in config.objectives])
+        storage.remove_session()
+        storage.engine.dispose()
+        partial.replace(path)
+    return _study_in(_storage_at(path), config)
+
+
+def _storage_at(path: Path) -> optuna.storages.RDBStorage:
     # A connection made here, not a URL: a path with a percent or question mark in it would be taken apart.
     connect = {"creator": lambda: sqlite3.connect(path, timeout=STORAGE_WAIT_S)}
-    study = optuna.create_study(
-        storage=optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=connect),
+    return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=connect)
+
+
+def _study_in(storage: optuna.storages.RDBStorage, config: StudyConfig) -> optuna.Study:
+    return optuna.create_study(
+        storage=storage,
         study_name=config.name,
         directions=["maximize" if objective.maximize else "minimize" for objective in config.objectives],
         load_if_exists=True,
     )
-    objectives = [str(objective) for objective in config.objectives]
-    if study.user_attrs.get(OBJECTIVES) != objectives:
-        study.set_user_attr(OBJECTIVES, objectives)
-    return study
 
 
 def check_same_study(config: StudyConfig, folder: Path) -> None:

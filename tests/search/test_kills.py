@@ -96,7 +96,7 @@ def kill(pid: int) -> None:
         return
 
 
-def wait_until_it_works(search: Search, limit_s: float = 120) -> None:
+def wait_until_it_works(search: Search, limit_s: float = 300) -> None:
     """A kill while the interpreter still imports tells nothing: wait until something new has been written."""
     before, until = search.progress(), time.monotonic() + limit_s
     while search.progress() == before and search.driver.poll() is None:
