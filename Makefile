@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint types check clean
+.PHONY: help setup demo test slow lint types check clean
 
 help:
 	@echo "make demo    set up, search on synthetic street scenes, render the report"
 	@echo "make test    set up, run the fast tests"
+	@echo "make slow    set up, run the search's slow tests: trials whose processes are killed, a few minutes"
 	@echo "make check   lint, types and tests, as CI runs them"
 
 $(READY): pyproject.toml constraints.txt
@@ -25,6 +26,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest --quiet --numprocesses auto
+
+slow: $(READY)
+	$(BIN)/python -m pytest --quiet --numprocesses auto -m slow tests/search
 
 lint: $(READY)
 	$(BIN)/ruff check .

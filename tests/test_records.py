@@ -2,7 +2,7 @@
 
 from stdc_lab import ArchSpec, DataConfig, TrainConfig
 from stdc_lab.config import TrainingHeads
-from stdc_lab.records import trial_key
+from stdc_lab.records import Environment, profile_key, trial_key
 
 
 def test_the_keys_of_trainings_that_are_done_stay_as_they_are():
@@ -30,3 +30,42 @@ def test_whatever_changes_a_training_changes_its_key():
 def test_a_default_written_out_changes_no_key():
     written = TrainConfig.model_validate(TrainConfig().model_dump())
     assert trial_key(ArchSpec(), written, DataConfig(), 0) == trial_key(ArchSpec(), TrainConfig(), DataConfig(), 0)
+
+
+HERE = Environment(
+    device="cpu",
+    processor="a processor",
+    threads=2,
+    python="3.11.7",
+    torch="2.8.0",
+    fingerprint="0123456789",
+    clock_mhz=2600.0,
+    versions={"openvino": "2025.3"},
+)
+
+
+def key_here(**changes):
+    values = {"arch_id": "abc", "environment": HERE, "num_classes": 11, "input_shape": (1, 3, 512, 1024), **changes}
+    return profile_key(values.pop("arch_id"), values.pop("environment"), **values)
+
+
+def test_whatever_changes_a_profile_changes_its_key():
+    keys = [
+        key_here(),
+        key_here(arch_id="abd"),
+        key_here(num_classes=19),
+        key_here(input_shape=(2, 3, 512, 1024)),
+        key_here(head="cls"),
+        key_here(runtime="openvino"),
+        key_here(dtype="bfloat16"),
+        key_here(environment=HERE.model_copy(update={"fingerprint": "9876543210"})),
+        key_here(environment=HERE.model_copy(update={"threads": 1})),
+        key_here(environment=HERE.model_copy(update={"torch": "2.9.0"})),
+        key_here(environment=HERE.model_copy(update={"versions": {"openvino": "2025.4"}})),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_clock_of_the_moment_and_the_number_of_the_device_change_no_key_of_a_profile():
+    other = HERE.model_copy(update={"clock_mhz": 1800.0, "device": "cuda:1"})
+    assert key_here(environment=other) == key_here()

@@ -1,12 +1,13 @@
 """Trials → knowledge, free of torch."""
 
 from stdc_lab.analysis.frame import front_of, load_study, varied_parameters, write_trials_csv
-from stdc_lab.analysis.pareto import hypervolume, pareto_front
+from stdc_lab.analysis.pareto import hypervolume, hypervolume_growth, pareto_front
 from stdc_lab.analysis.storage import read_study_config
 
 __all__ = [
     "front_of",
     "hypervolume",
+    "hypervolume_growth",
     "load_study",
     "pareto_front",
     "read_study_config",

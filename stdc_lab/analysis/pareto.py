@@ -62,6 +62,25 @@ def hypervolume(values: Any, maximize: Sequence[bool], reference: Sequence[float
     return float(moocore.hypervolume(losses, ref=corner_losses[0]))
 
 
+def hypervolume_growth(values: Any, maximize: Sequence[bool], last: int) -> float:
+    """By what share of what it was the `last` rows of `values` (N×M) have made the hypervolume grow.
+
+    The reference is the worst that any row has in each column and a tenth of the column's range beyond, so that no
+    unit and no choice of a corner decides. NaN if no row before the last ones is complete: there is nothing to grow.
+    """
+    points = _checked(values, maximize)
+    measured = points[~np.isnan(points).any(axis=1)]
+    before = points[: max(0, len(points) - last)]
+    if not len(measured) or np.isnan(before).any(axis=1).all():
+        return float("nan")
+    losses = _as_losses(measured, maximize)
+    spread = np.ptp(losses, axis=0)
+    corner = losses.max(axis=0) + np.where(spread > 0, spread / 10, 1.0)
+    reference = np.where(np.asarray(maximize), -corner, corner)
+    was = hypervolume(before, maximize, [float(value) for value in reference])
+    return hypervolume(points, maximize, [float(value) for value in reference]) / was - 1
+
+
 def _as_losses(points: FloatArray, maximize: Sequence[bool]) -> FloatArray:
     """A copy of which every column is to be minimised."""
     return np.ascontiguousarray(np.where(np.asarray(maximize, dtype=np.bool_), -points, points))

@@ -42,6 +42,11 @@ class StudyConfig(Value):
     """What a trial has to meet to be on the front: `latency_ms <= 20`. What is known to break one is not trained."""
     trials: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """How many trials are trained in all, references included; a plan has as many as it has."""
+    stale_trials: Annotated[int, Field(ge=1)] | None = None
+    """Ends before `trials` once so many trained trials in a row have not made the front's hypervolume grow by 0.1 %."""
+    known_training: Literal["another_proposal", "new_seed"] = "another_proposal"
+    """When the sampler proposes a training that was done before: its result is told again, which counts as no trial,
+    and another proposal is asked for; or it is trained once more with the next seed."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Of every training (so that trials are paired) and of the sampler; the trainings of a plan have the plan's."""
     references: tuple[str, ...] = ("stdc1", "stdc2")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from stdc_lab.analysis.storage import OBJECTIVES, STORAGE_FILE, STUDY_FILE, read_storage
 from stdc_lab.config.reading import differences, read_study
 from stdc_lab.config.study import StudyConfig
+from stdc_lab.data import Dataset
 from stdc_lab.errors import StudyError
 from stdc_lab.records import ProfileResult, TrialRecord
 
 STORAGE_WAIT_S = 60.0
-FREE_TO_CHANGE = ("trials", "title")
+FREE_TO_CHANGE = ("trials", "title", "stale_trials")
 RUNS_FOLDER, PROFILES_FOLDER, CSV_FILE = "runs", "profiles", "trials.csv"
 Kept = TypeVar("Kept", TrialRecord, ProfileResult)
 
@@ -61,22 +64,37 @@ def storage_at_work(folder: Path) -> Iterator[None]:
 
 def open_study(config: StudyConfig, folder: Path) -> optuna.Study:
     """The study in a folder's storage, made if it is not there. Raises `StudyError` if the file is no storage."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = folder / STORAGE_FILE
     if path.exists():
         read_storage(folder)  # says what is wrong with a file that is none, and writes nothing into it
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    else:
+        # Made beside its place: killed at this moment, a search leaves no storage rather than half of one.
+        partial = path.with_name(path.name + ".partial")
+        for leftover in folder.glob(partial.name + "*"):  # a journal among them
+            leftover.unlink()
+        storage = _storage_at(partial)
+        made = _study_in(storage, config)
+        made.set_user_attr(OBJECTIVES, [str(objective) for objective in config.objectives])
+        storage.remove_session()
+        storage.engine.dispose()
+        partial.replace(path)
+    return _study_in(_storage_at(path), config)
+
+
+def _storage_at(path: Path) -> optuna.storages.RDBStorage:
     # A connection made here, not a URL: a path with a percent or question mark in it would be taken apart.
     connect = {"creator": lambda: sqlite3.connect(path, timeout=STORAGE_WAIT_S)}
-    study = optuna.create_study(
-        storage=optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=connect),
+    return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=connect)
+
+
+def _study_in(storage: optuna.storages.RDBStorage, config: StudyConfig) -> optuna.Study:
+    return optuna.create_study(
+        storage=storage,
         study_name=config.name,
         directions=["maximize" if objective.maximize else "minimize" for objective in config.objectives],
         load_if_exists=True,
     )
-    objectives = [str(objective) for objective in config.objectives]
-    if study.user_attrs.get(OBJECTIVES) != objectives:
-        study.set_user_attr(OBJECTIVES, objectives)
-    return study
 
 
 def check_same_study(config: StudyConfig, folder: Path) -> None:
@@ -116,6 +134,21 @@ def _extends_plan(old: StudyConfig, new: StudyConfig, key: str) -> bool:
         return set(old.plan.seeds) <= set(new.plan.seeds)
     name = key.removeprefix("plan.arms.").split(".")[0]
     return key.startswith("space.") or (key.startswith("plan.arms.") and name not in old.plan.arms)
+
+
+def check_same_data(study: optuna.Study, dataset: Dataset, folder: Path) -> None:
+    """Raise `StudyError` if the study was begun with other images: no `trial_key` knows which folder they were in."""
+    said = f"{len(dataset.train)} training and {len(dataset.val)} validation images of {dataset.name}"
+    seen = json.dumps([dataset.train.names, dataset.val.names, dataset.train.images.shape, dataset.class_names])
+    here = {"what": said, "digest": hashlib.sha256(seen.encode()).hexdigest()[:10]}
+    there = study.user_attrs.get("data_set")
+    if there is None:
+        study.set_user_attr("data_set", here)
+    elif there != here:
+        raise StudyError(
+            f"{folder}: this folder was begun with other data: was {there['what']} ({there['digest']}), is {said} "
+            f"({here['digest']}); nothing was changed. Give the --data it was begun with, or use another --out"
+        )
 
 
 def keep_config(config: StudyConfig, folder: Path) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from datetime import datetime
+
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from stdc_lab.analysis.pareto import hypervolume_growth
+
 TRAINED_STATES = (TrialState.COMPLETE, TrialState.PRUNED)
+SMALLEST_GROWTH = 1e-3
 NOT_COUNTED = ("duplicate_of", "screened")
 """Attributes of trials that were told to the sampler without a training of their own."""
 
@@ -16,7 +23,10 @@ class Ledger:
     def __init__(self, study: optuna.Study) -> None:
         self.number_of: dict[str, int] = {}
         """By `trial_key`."""
-        for trial in study.get_trials(deepcopy=False, states=TRAINED_STATES):
+        self._maximize = [direction == StudyDirection.MAXIMIZE for direction in study.directions]
+        self._values: list[list[float]] = []
+        done = study.get_trials(deepcopy=False, states=TRAINED_STATES)
+        for trial in sorted(done, key=lambda trial: trial.datetime_complete or datetime.min):
             self.add(trial)
 
     @property
@@ -28,6 +38,12 @@ class Ledger:
         """Hear of a trial that has been told."""
         if is_trained(trial):
             self.number_of.setdefault(trial.user_attrs.get("trial_key", f"trial {trial.number}"), trial.number)
+            feasible = trial.state == TrialState.COMPLETE and all(v <= 0 for v in trial.constraints.values())
+            self._values.append(list(trial.values) if feasible else [math.nan] * len(self._maximize))
+
+    def is_stale(self, last: int) -> bool:
+        """Whether the last so many trained trials have not made the front's hypervolume grow."""
+        return hypervolume_growth(self._values, self._maximize, last) < SMALLEST_GROWTH
 
 
 def is_trained(trial: FrozenTrial) -> bool:

@@ -173,8 +173,9 @@ def _boundary_f(network: StdcSegmenter, dataset: Dataset, config: TrainConfig, d
 
 def tidy(folder: Path) -> None:
     """Remove what only an unfinished training needs: a study holds as many folders as trials."""
-    for name in _OF_THE_TRAINING:
-        (folder / name).unlink(missing_ok=True)
+    for name in (*_OF_THE_TRAINING, "events.out.tfevents.*"):
+        for path in folder.glob(name):
+            path.unlink(missing_ok=True)
 
 
 def clear(folder: Path) -> None:

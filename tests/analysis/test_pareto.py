@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stdc_lab.analysis.pareto import hypervolume, pareto_front
+from stdc_lab.analysis.pareto import hypervolume, hypervolume_growth, pareto_front
 
 SMALL = st.one_of(st.integers(-4, 4).map(float), st.sampled_from([float("nan"), float("inf"), -float("inf")]))
 
@@ -87,3 +87,25 @@ def test_hypervolume_refuses_a_reference_that_does_not_fit():
         hypervolume([[0.5, 10.0]], [True, False], [0.0])
     with pytest.raises(ValueError, match="finite numbers"):
         hypervolume([[0.5, 10.0]], [True, False], [0.0, float("inf")])
+
+
+def test_growth_counts_what_the_last_rows_added_and_no_unit() -> None:
+    rows = [[0.2, 10.0], [0.4, 20.0], [0.3, 30.0]]
+    assert hypervolume_growth(rows, [True, False], 1) == 0  # dominated
+    assert hypervolume_growth([*rows, [0.5, 30.0]], [True, False], 1) > 0.01
+    better = [*rows, [0.41, 19.0], [0.1, 50.0]]
+    grown = hypervolume_growth(better, [True, False], 2)
+    corner = (0.1 - 0.031, 50 + 4)  # the worst and a tenth of the range beyond
+    area = hypervolume(better, [True, False], corner) / hypervolume(rows, [True, False], corner) - 1
+    assert grown == pytest.approx(area)
+    in_other_units = [[100 * miou, latency / 1000] for miou, latency in better]
+    assert hypervolume_growth(in_other_units, [True, False], 2) == pytest.approx(grown)
+
+
+def test_growth_of_nothing_is_not_a_number() -> None:
+    nothing = [[np.nan, np.nan]]
+    assert np.isnan(hypervolume_growth([], [True, False], 2))
+    assert np.isnan(hypervolume_growth([[0.1, 1.0]], [True, False], 2))
+    assert np.isnan(hypervolume_growth([*nothing, [0.1, 1.0]], [True, False], 1))
+    assert hypervolume_growth([[0.1, 1.0], *nothing], [True, False], 1) == 0
+    assert hypervolume_growth([[0.1, 1.0]] * 3, [True, False], 2) == 0

@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from stdc_lab.search.folder import driver_lock
 from stdc_lab.search.objective import Candidate
 from stdc_lab.search.propose import enqueue_known
 from stdc_lab.training import Progress
+from tests.data.trees import write_own
 
 DECODER = {
     "decoder.context_width": {"type": "choice", "values": [8]},
@@ -163,6 +165,36 @@ def test_what_was_trained_once_is_not_trained_again_nor_counted(crew: Crew, tmp_
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
+def test_a_known_training_is_done_with_a_new_seed_where_the_study_says_so(crew: Crew, tmp_path: Path) -> None:
+    vary = {"base_width": {"type": "choice", "values": [4]}, **DECODER}
+    config = study_config(space={"name": "one", "vary": vary}, known_training="new_seed", trials=2, seed=5)
+    run_study(config, tmp_path, crew=crew)
+    run_study(config, tmp_path, trials=3, crew=crew)
+    frame = load_study(tmp_path)
+    assert frame["seed"].tolist() == [5, 6, 7]
+    assert frame["duplicate_of"].isna().all()
+    assert (frame["arch_id"].nunique(), frame["trial_key"].nunique(), frame["latency_ms"].nunique()) == (1, 3, 1)
+    for key, seed in zip(frame["trial_key"], frame["seed"], strict=True):
+        record = TrialRecord.model_validate_json((tmp_path / "runs" / key / "trial.json").read_bytes())
+        assert record.seed == record.result.seed == seed
+
+
+def test_a_search_ends_when_the_front_no_longer_grows(crew: Crew, tmp_path: Path) -> None:
+    vary = {"base_width": {"type": "choice", "values": [4]}, **DECODER}
+    space = {"name": "one", "vary": vary}
+    config = study_config(space=space, known_training="new_seed", trials=30, stale_trials=1)
+    # One network, timed once: the front grows only by luck of the seed.
+    outcome = run_study(config, tmp_path, crew=crew)
+    assert outcome.trained < 30
+    assert outcome.ended == "the last 1 trials have not made the front's hypervolume grow"
+    scores = load_study(tmp_path)["miou"].tolist()
+    assert all(later > before for before, later in itertools.pairwise(scores[:-1]))
+    assert scores[-1] <= max(scores[:-1]) * 1.001
+    assert run_study(config, tmp_path, crew=crew).trained == outcome.trained
+    longer = study_config(space=space, known_training="new_seed", trials=30, stale_trials=2)
+    assert run_study(longer, tmp_path, crew=crew).trained > outcome.trained
+
+
 def test_one_architecture_is_timed_once(crew: Crew, tmp_path: Path) -> None:
     vary = {
         "heads.detail_strides": {"type": "choice", "values": [[], [8]]},
@@ -217,6 +249,20 @@ def test_a_storage_that_cannot_be_read_is_refused_and_kept(crew: Crew, study: Pa
     with pytest.raises(StudyError, match=r"study.db: not an SQLite database: got"):
         run_study(study_config(references=["stdc1"], trials=3), study, crew=crew)
     assert (study / "study.db").read_bytes() == content
+
+
+def test_other_images_than_the_study_was_begun_with_are_refused(crew: Crew, tmp_path: Path) -> None:
+    config = study_config(data={"name": "folder", "size": [32, 64]}, trials=1)
+    write_own(tmp_path / "mine")
+    write_own(tmp_path / "other")
+    (tmp_path / "other" / "images" / "train" / "a.png").rename(tmp_path / "other" / "images" / "train" / "z.png")
+    (tmp_path / "other" / "masks" / "train" / "a.png").rename(tmp_path / "other" / "masks" / "train" / "z.png")
+    run_study(config, tmp_path / "out", data_path=tmp_path / "mine", crew=crew)
+    (tmp_path / "mine").rename(tmp_path / "moved")
+    run_study(config, tmp_path / "out", data_path=tmp_path / "moved", crew=crew)
+    with pytest.raises(StudyError, match=r"begun with other data: was 3 training and 2 validation images of folder"):
+        run_study(config, tmp_path / "out", trials=2, data_path=tmp_path / "other", crew=crew)
+    assert len(load_study(tmp_path / "out")) == 1
 
 
 def test_a_second_driver_is_told_so(crew: Crew, study: Path) -> None:

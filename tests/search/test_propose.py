@@ -15,7 +15,7 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
 from stdc_lab.records import TrialRecord
 from stdc_lab.reporting import render_report
-from stdc_lab.search import driver as driver_module
+from stdc_lab.search import loop as loop_module
 from stdc_lab.search import run_study
 from stdc_lab.search.folder import open_study
 from stdc_lab.search.propose import enqueue_known, make_sampler, next_trial
@@ -66,7 +66,7 @@ def test_a_network_too_slow_is_not_trained_but_one_that_the_study_names_is(crew,
     assert not frame["feasible"].any()
     assert not frame["on_front"].any()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver_module, "MAX_SCREENED_IN_A_ROW", 4)
+        patch.setattr(loop_module, "MAX_SCREENED_IN_A_ROW", 4)
         with pytest.raises(
             StudyError, match=r"the last 4 proposals were all screened out, the last one: .*latency_ms <="
         ):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,13 +83,34 @@ def test_a_killed_worker_is_replaced_and_its_training_goes_on_exactly(crew: Crew
 
 
 @pytest.mark.slow
-def test_a_trial_whose_workers_are_all_killed_fails(crew: Crew, tmp_path: Path) -> None:
-    notes = Sends(signal.SIGKILL, [(0, 1), (0, 1), (0, 1)], crew)
-    run_study(study_config(train=LONGER, trials=1), tmp_path, crew=crew, watcher=notes)
+def test_a_trial_whose_workers_are_killed_before_they_get_anywhere_fails(tmp_path: Path) -> None:
+    killed: list[int] = []
+    with Crew() as crew:
+
+        def kill() -> None:
+            while len(killed) < 3:
+                process = crew.workers[0].process
+                if process is not None and process.pid not in killed:
+                    killed.append(process.pid)
+                    process.kill()
+                time.sleep(0.01)
+
+        notes = Notes()
+        killer = threading.Thread(target=kill)
+        killer.start()
+        run_study(study_config(trials=1), tmp_path, crew=crew, watcher=notes)
+        killer.join()
     frame = load_study(tmp_path)
     assert frame["state"].tolist() == ["FAIL", "COMPLETE"]
     assert frame["reason"].tolist()[0].startswith("the worker was ended by SIGKILL")
     assert len(notes.again) == 2
+
+
+def test_a_trial_that_gets_further_outlives_any_number_of_workers(crew: Crew, tmp_path: Path) -> None:
+    notes = Sends(signal.SIGKILL, [(0, 1), (0, 10), (0, 20)], crew)
+    run_study(study_config(train=LONGER, trials=1), tmp_path, crew=crew, watcher=notes)
+    assert states(tmp_path) == ["COMPLETE"]
+    assert len(notes.again) == 3
 
 
 def test_a_crash_is_a_failed_trial_with_its_signal_and_the_study_goes_on(crew: Crew, tmp_path: Path) -> None:

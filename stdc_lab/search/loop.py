@@ -1,0 +1,309 @@
+"""The loop of a search: trials out to the workers, what comes of them into the storage."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+from stdc_lab.analysis.frame import load_study, write_trials_csv
+from stdc_lab.config.study import StudyConfig
+from stdc_lab.errors import StdcLabError, StudyError
+from stdc_lab.records import Environment, ProfileResult, TrialRecord, profile_key
+from stdc_lab.search.crew import Crew, Worker
+from stdc_lab.search.folder import (
+    CSV_FILE,
+    RUNS_FOLDER,
+    keep_profile,
+    read_profile,
+    read_record,
+)
+from stdc_lab.search.ledger import Ledger, give_back
+from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profiled, Scored, Stepped, Task
+from stdc_lab.search.objective import Candidate, clear, tidy
+from stdc_lab.search.objectives import ScreenedOutError, screened_by_profile
+from stdc_lab.search.propose import draw_candidate, make_sampler, next_trial, tell, tell_screened
+from stdc_lab.search.pruning import Pruner
+from stdc_lab.search.stopping import Stop
+from stdc_lab.search.watcher import Watcher
+
+MAX_FAILURES_IN_A_ROW = 3
+MAX_DUPLICATES_IN_A_ROW = 30
+MAX_SCREENED_IN_A_ROW = 2000
+MAX_LOST_WORKERS = 3
+"""A trial whose worker was killed goes on in another one; after so many that got it no further it has failed."""
+TICK_S = 0.2
+"""How often the driver looks up while its workers are silent."""
+CSV_SHARE = 0.05
+"""Of the time at most goes into writing trials.csv, beside the last time."""
+
+
+@dataclass(eq=False)
+class Running:
+    """A trial under way."""
+
+    trial: optuna.Trial
+    candidate: Candidate
+    worker: Worker
+    key: str
+    cost: ProfileResult | None = None
+    screened: ScreenedOutError | None = None
+    """Why it is not trained, once its cost is known."""
+    iteration: int = 0
+    """As far as its training is known to have come."""
+    lost: tuple[int, int] = (0, 0)
+    """How many workers it has lost without getting any further, and how far it had got."""
+    twins: list[optuna.Trial] = field(default_factory=list)
+    """Proposals of the same training, made meanwhile: they wait for its result."""
+
+
+@dataclass(eq=False)
+class Search:
+    """The loop: trials out to the workers, what they say into the storage."""
+
+    study: optuna.Study
+    config: StudyConfig
+    folder: Path
+    wanted: int
+    data_path: Path | None
+    num_classes: int
+    machines: dict[str, Environment]
+    """By device: what a latency measured on it depends on."""
+    crew: Crew
+    watcher: Watcher
+    running: dict[Worker, Running] = field(default_factory=dict)
+    failures: int = 0
+    duplicates: int = 0
+    screened: int = 0
+    exhausted: bool = False
+    """Whether nothing is left to try: all of a plan was."""
+    _csv_due: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.study)
+        self.pruner = Pruner(self.config, self.folder, self.study.get_trials(deepcopy=False))
+        self.stale = self._is_stale()
+
+    def run(self, stop: Stop) -> str | None:
+        """Run trials until enough are trained; gives the reason if it ends before. None is left running."""
+        told = False
+        try:
+            while True:
+                self._fill(stop)
+                if stop.now or stop.late or not self.running:
+                    break
+                if stop.soon and not told:
+                    told = True
+                    self.watcher.stopping(len(self.running))
+                for worker, message in self.crew.hear(TICK_S):
+                    if worker in self.running:
+                        self._hear(self.running[worker], message)
+        finally:
+            self._give_all_back()
+        if self.ledger.trained >= self.wanted:
+            return None
+        if stop.soon:
+            return "interrupted"
+        if stop.late:
+            return "the time is over"
+        if self.exhausted:
+            return "not all of the plan could be trained"
+        return f"the last {self.config.stale_trials} trials have not made the front's hypervolume grow"
+
+    def _fill(self, stop: Stop) -> None:
+        """Give every idle worker a trial, as long as not too many are trained if none fails."""
+        for worker in self.crew.workers:
+            while worker not in self.running and self.ledger.trained + len(self.running) < self.wanted:
+                if stop.soon or stop.late or self.exhausted or self.stale:
+                    return
+                if any(running.twins for running in self.running.values()):
+                    return  # the sampler would propose the same again until it knows more
+                self._propose(worker)
+
+    def _propose(self, worker: Worker) -> None:
+        """Draw a candidate, and train it unless that was done, or is being done, before."""
+        self.study.sampler = make_sampler(self.config, len(self.study.get_trials(deepcopy=False)))
+        trial = next_trial(self.study, self.config)
+        if trial is None:
+            self.exhausted = True
+            return
+        try:
+            candidate = draw_candidate(trial, self.config, self.num_classes)
+            if self.config.known_training == "new_seed" and not candidate.named:
+                candidate = self._with_new_seed(trial, candidate)
+            key = candidate.key(self.config)
+            record = read_record(self.folder, key)
+        except ScreenedOutError as out:
+            self._screen(trial, out)
+            return
+        except StdcLabError as error:  # left open, the same point would end every later call too
+            self._fail(trial, str(error))
+            raise
+        twin = next((running for running in self.running.values() if running.key == key), None)
+        if twin is not None:
+            twin.twins.append(trial)
+            return
+        if trial.user_attrs.get("in_smaller_parts"):
+            candidate = candidate.in_smaller_parts() or candidate
+        self.watcher.trial_started(candidate, self.ledger.trained, self.wanted)
+        if record is not None:
+            before = self.ledger.number_of.get(key)
+            if before is None:  # it was finished, and its driver killed before it could say so
+                tidy(self.folder / RUNS_FOLDER / key)
+            self._tell(trial, candidate, record, before)
+            return
+        count, iteration = trial.user_attrs.get("lost_workers", (0, 0))
+        self.running[worker] = running = Running(trial, candidate, worker, key, lost=(count, iteration))
+        self._give(running)
+
+    def _with_new_seed(self, trial: optuna.Trial, candidate: Candidate) -> Candidate:
+        """The same training with the first seed, from the study's on, with which it was not done and is not at work."""
+        at_work = {running.key for running in self.running.values()}
+        first = candidate
+        while (key := candidate.key(self.config)) in at_work or key in self.ledger.number_of:
+            candidate = replace(candidate, seed=candidate.seed + 1)
+        if candidate is not first:
+            trial.set_user_attr("seed", candidate.seed)
+            trial.set_user_attr("trial_key", key)
+        return candidate
+
+    def _give(self, running: Running) -> None:
+        """Let a worker have a trial, with its cost where that is known."""
+        cost = read_profile(self.folder, self._profile_key(running))
+        task = Task(running.candidate, self.config, self.folder / RUNS_FOLDER, self.data_path, cost)
+        self.crew.give(running.worker, task)
+
+    def _hear(self, running: Running, message: FromWorker) -> None:
+        candidate = running.candidate
+        match message:
+            case Profiled(cost):
+                keep_profile(self.folder, self._profile_key(running), cost)
+                self.watcher.trial_timed(candidate, cost)
+                running.cost = cost
+                running.screened = screened_by_profile(self.config, candidate, cost)
+                self.crew.answer(running.worker, None if running.screened is None else str(running.screened))
+            case Stepped(progress):
+                running.iteration = progress.iteration
+                self.watcher.trial_progress(candidate, progress)
+            case Scored(progress):
+                self.crew.answer(running.worker, self.pruner.judge(candidate, running.cost, progress))
+            case Finished():
+                self._finish(running)
+            case Failed(reason, out_of_memory=True) if candidate.retried is None:
+                self._again_in_smaller_parts(running, reason)
+            case Failed(reason):
+                self._end(running, reason)
+            case Lost(reason, killed):
+                count, iteration = running.lost
+                count = 1 if running.iteration > iteration else count + 1
+                if not killed or count >= MAX_LOST_WORKERS:
+                    self._end(running, reason)
+                    return
+                running.lost = (count, max(iteration, running.iteration))
+                running.trial.set_user_attr("lost_workers", running.lost)
+                self.watcher.trial_again(candidate, reason)
+                self._give(running)
+
+    def _again_in_smaller_parts(self, running: Running, reason: str) -> None:
+        smaller = running.candidate.in_smaller_parts()
+        if smaller is None:
+            self._end(running, reason)
+            return
+        running.trial.set_user_attr("in_smaller_parts", smaller.retried)
+        clear(self.folder / RUNS_FOLDER / running.key)
+        running.candidate = smaller
+        self.watcher.trial_again(smaller, reason)
+        self._give(running)
+
+    def _finish(self, running: Running) -> None:
+        if running.screened is not None:
+            del self.running[running.worker]
+            clear(self.folder / RUNS_FOLDER / running.key)  # the worker's log
+            for trial in (running.trial, *running.twins):
+                self._screen(trial, running.screened)
+            return
+        record = read_record(self.folder, running.key)
+        if record is None:
+            self._end(running, f"its record is gone: {self.folder / RUNS_FOLDER / running.key}")
+            return
+        del self.running[running.worker]
+        self._tell(running.trial, running.candidate, record, None)
+        self.pruner.add(record)
+        for twin in running.twins:
+            self._tell(twin, running.candidate, record, record.number)
+
+    def _tell(self, trial: optuna.Trial, candidate: Candidate, record: TrialRecord, duplicate_of: int | None) -> None:
+        self.ledger.add(tell(self.study, trial, record, self.config, duplicate_of))
+        self.failures = self.screened = 0
+        self.stale = self._is_stale()
+        self.duplicates = 0 if duplicate_of is None else self.duplicates + 1
+        self.watcher.trial_finished(candidate, record, duplicate_of)
+        self._write_csv()
+        if self.duplicates >= MAX_DUPLICATES_IN_A_ROW and not self.running:
+            raise StudyError(
+                f"{self.folder}: the last {self.duplicates} proposals had all been trained before, with "
+                f"{self.ledger.trained} of {self.wanted} trials trained: the search space holds hardly more; ask for "
+                "fewer --trials or widen it"
+            )
+
+    def _screen(self, trial: optuna.Trial, out: ScreenedOutError) -> None:
+        """A proposal is not trained. Raises `StudyError` when there is no end to it."""
+        tell_screened(self.study, trial, out)
+        self.watcher.trial_screened(trial.number, str(out))
+        self.screened += 1
+        if self.screened >= MAX_SCREENED_IN_A_ROW and not self.running:
+            raise StudyError(
+                f"{self.folder}: the last {self.screened} proposals were all screened out, the last one: {out}. Loosen "
+                "limits and constraints, or widen the space; --dry-run says which limit kills how many"
+            )
+
+    def _end(self, running: Running, reason: str) -> None:
+        """A trial has come to nothing, and with it those that waited for its result."""
+        del self.running[running.worker]
+        if running.candidate.retried is not None:
+            clear(self.folder / RUNS_FOLDER / running.key)  # it is not of the training that the key names
+        for trial in (running.trial, *running.twins):
+            self._fail(trial, reason)
+        self.watcher.trial_failed(running.candidate, reason)
+        self.failures += 1
+        if self.failures >= MAX_FAILURES_IN_A_ROW:
+            raise StudyError(f"{self.folder}: {self.failures} trials failed in a row, the last one: {reason}")
+
+    def _fail(self, trial: optuna.Trial, reason: str) -> None:
+        trial.set_user_attr("reason", reason)
+        self.study.tell(trial, state=TrialState.FAIL)
+
+    def _give_all_back(self) -> None:
+        """Stop what is under way; it waits in the queue for the next call, with the states of its trainings."""
+        if not self.running:
+            return
+        self.crew.end(list(self.running))
+        with suppress(StdcLabError):
+            for running in self.running.values():
+                for trial in (running.trial, *running.twins):
+                    give_back(self.study, trial.number)
+        self.running.clear()
+
+    def _is_stale(self) -> bool:
+        last = self.config.stale_trials
+        return last is not None and self.ledger.is_stale(last)
+
+    def _profile_key(self, running: Running) -> str:
+        return profile_key(
+            running.candidate.spec.arch_id,
+            self.machines[running.worker.device],
+            num_classes=self.num_classes,
+            input_shape=(1, 3, *self.config.latency.size),
+        )
+
+    def _write_csv(self) -> None:
+        """Write trials.csv now and then: all of it takes longer with every trial."""
+        started = time.monotonic()
+        if started >= self._csv_due:
+            write_trials_csv(load_study(self.folder), self.folder / CSV_FILE)
+            ended = time.monotonic()
+            self._csv_due = ended + (ended - started) / CSV_SHARE
