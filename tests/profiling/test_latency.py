@@ -214,7 +214,6 @@ def test_the_parts_are_theorys_and_add_up_to_the_call(head: str) -> None:
     assert [stage.name for stage in found.stages] == parts + (["upsampling"] if head == "seg" else [])
     assert found.sum_ms == pytest.approx(sum(stage.median_ms for stage in found.stages))
     assert found.closure == pytest.approx(found.sum_ms / found.whole_ms)
-    assert 0.5 < found.closure < 2  # loosely: other processes may be about
     assert all(stage.median_ms > 0 for stage in found.stages)
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in network.modules())
 
