@@ -36,7 +36,7 @@ MAX_DUPLICATES_IN_A_ROW = 30
 MAX_SCREENED_IN_A_ROW = 2000
 PROPOSALS_AT_ONCE = 20
 """After so many the driver looks up, whatever became of them."""
-MAX_LOST_WORKERS = 3
+MAX_LOST_WORKERS = 5
 """A trial whose worker was killed goes on in another one; after so many that got it no further it has failed."""
 TICK_S = 0.2
 """How often the driver looks up while its workers are silent."""
