@@ -12,8 +12,9 @@ from stdc_lab.cli.progress import clock
 from stdc_lab.cli.tables import Row, Table, as_rich
 
 HOW = (
-    "Replay: the finished trials judged anew in the order of their numbers, each by those before it; what the study "
-    "names is not stopped. Hypervolume: of the front without those that would have been stopped, over that with them."
+    "Replay, by margin: the finished trials judged anew in the order of their numbers, each by those before it; what "
+    "the study names is not stopped. Share: of the training. Hypervolume: of the front without those that would have "
+    "been stopped, over that with them."
 )
 
 
@@ -62,6 +63,6 @@ def _print(report: PruningReport, console: Console) -> None:
         )
         for one in report.replays
     )
-    columns = ("margin", "would be stopped", "saves", "of the training", "lost from the front", "hypervolume")
+    columns = ("margin", "stopped", "saves", "share", "lost from the front", "hypervolume")
     console.print(as_rich(Table("replay", columns, rows, words=0)))
     console.print(HOW, markup=False)

@@ -11,7 +11,7 @@ from stdc_lab.errors import ConfigError
 
 
 def search_command(
-    study: Annotated[Path, typer.Argument(help="The study's YAML, such as studies/quickstart.yaml.")],
+    study: Annotated[Path | None, typer.Argument(help="The study's YAML, such as studies/quickstart.yaml.")] = None,
     trials: Annotated[
         int | None, typer.Option(help="Train until the study holds this many trials; default: as the YAML says.")
     ] = None,
@@ -30,6 +30,9 @@ def search_command(
     retime: Annotated[
         bool, typer.Option("--retime", help="Train nothing: time all finished architectures anew, interleaved.")
     ] = False,
+    status: Annotated[
+        Path | None, typer.Option(metavar="STUDY_DIR", help="Run nothing: say how far a study is, from any terminal.")
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Run nothing: size of the space, what its limits leave, costs, time needed."),
@@ -44,6 +47,14 @@ def search_command(
 
     Example: stdc-lab search studies/camvid_pareto.yaml --data camvid=../camvid --trials 20
     """
+    if status is not None:
+        from stdc_lab.cli.status import print_status
+
+        print_status(status)
+        return
+    if study is None:
+        raise ConfigError("search: no study was given; give its YAML, or --status STUDY_DIR")
+
     from stdc_lab.config.reading import read_study
 
     if trials is not None and trials < 1:

@@ -10,12 +10,15 @@ from types import TracebackType
 from typing import Self
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from stdc_lab.analysis.frame import load_study
+from stdc_lab.analysis.storage import STORAGE_FILE
 from stdc_lab.cli.progress import clock
+from stdc_lab.cli.status import LIVE_ROWS, front_table, sparkline, trained_rows
 from stdc_lab.records import ProfileResult, TrialRecord
 from stdc_lab.search import Watcher
 from stdc_lab.search.objective import Candidate
@@ -25,7 +28,8 @@ PLAIN_LINES_PER_TRIAL = 4
 
 
 class ConsoleWatcher(Watcher):
-    """A live line with loss, rate and time left in a terminal; a few plain lines a trial in a file or pipe."""
+    """In a terminal the front so far and a line for every trial under way, with its loss as a curve, rate and time
+    left; in a file or pipe a few plain lines a trial."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False, soft_wrap=True)
@@ -34,25 +38,35 @@ class ConsoleWatcher(Watcher):
             BarColumn(bar_width=24),
             TextColumn("{task.completed:.0f}/{task.total:.0f}{task.fields[note]}"),
             console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
         )
         self.task = self.bar.add_task("", total=1, visible=False, note="")
+        self.tasks: dict[int, TaskID] = {}
+        """The lines of the trials under way."""
+        self.losses: dict[int, list[float]] = {}
+        self.said: dict[int, int] = {}
+        """How many plain lines there were of a trial."""
+        self.front: Table | None = None
+        self.folder: Path | None = None
+        self.live = Live(console=self.console, transient=True, get_renderable=self._view)
         self.started_at = time.monotonic()
         self.done = self.wanted = self.done_at_start = self.screened = 0
 
     def __enter__(self) -> Self:
-        self.bar.start()
+        if self.console.is_terminal:
+            self.live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.bar.stop()
+        self.live.stop()
 
     def started(self, folder: Path, done: int, wanted: int, device: torch.device) -> None:
         self.started_at = time.monotonic()
-        self.done_at_start = done
+        self.folder, self.wanted = folder, wanted
+        self.done = self.done_at_start = done
+        self.bar.update(self.task, visible=False)
+        self._draw_front()
         going_on = f", going on after {done}" if done else ""
         self.console.print(f"{folder}: {wanted} trials on {device}{going_on}", markup=False)
 
@@ -61,29 +75,34 @@ class ConsoleWatcher(Watcher):
 
     def trial_screened(self, number: int, reason: str) -> None:
         self.screened += 1
+        self._forget(number)
         if not reason.startswith("screened out before it was built"):  # of those there may be thousands
             self.console.print(f"trial {number:>3}: {reason}", markup=False)
 
     def trial_started(self, candidate: Candidate, done: int, wanted: int) -> None:
         self.done, self.wanted = done, wanted
-        self._show(f"trial {candidate.number} timing", 0, candidate.train.iterations, "")
+        self.losses[candidate.number] = []
+        name = f"trial {candidate.number}"
+        self.tasks[candidate.number] = self.bar.add_task(name, total=candidate.train.iterations, note="  timing")
 
     def trial_timed(self, candidate: Candidate, cost: ProfileResult) -> None:
-        self._show(f"trial {candidate.number}", 0, candidate.train.iterations, "")
+        self.bar.update(self.tasks[candidate.number], note="")
 
     def trial_progress(self, candidate: Candidate, progress: TrainingProgress) -> None:
-        left = progress.seconds / progress.iteration * (progress.iterations - progress.iteration)
-        note = (
-            f"  loss {progress.loss:.3f}  rate {progress.learning_rate:.4f}  {clock(left)} left"
-            f"  (trial {self.done + 1} of {self.wanted})"
-        )
-        self._show(f"trial {candidate.number}", progress.iteration, progress.iterations, note)
-        every = max(1, progress.iterations // PLAIN_LINES_PER_TRIAL)
-        if not self.console.is_terminal and progress.iteration % every == 0:
-            self.console.print(f"  trial {candidate.number}: {progress.iteration}/{progress.iterations}{note}")
+        number, done = candidate.number, progress.iteration - progress.first_iteration
+        left = progress.seconds / done * (progress.iterations - progress.iteration)
+        self.losses[number].append(progress.loss)
+        note = f"  loss {progress.loss:.3f}  rate {progress.learning_rate:.4f}  {clock(left)} left"
+        curve = f"  {sparkline(self.losses[number])}"
+        self.bar.update(self.tasks[number], completed=progress.iteration, note=curve + note)
+        lines = progress.iteration * PLAIN_LINES_PER_TRIAL // progress.iterations
+        if not self.console.is_terminal and lines > self.said.get(number, 0):
+            self.said[number] = lines
+            of = f"  (trial {self.done + 1} of {self.wanted})"
+            self.console.print(f"  trial {number}: {progress.iteration}/{progress.iterations}{note}{of}")
 
     def trial_finished(self, candidate: Candidate, record: TrialRecord, duplicate_of: int | None) -> None:
-        self.bar.update(self.task, visible=False)
+        self._forget(candidate.number)
         latency = record.profile.latency
         name = f" ({candidate.reference})" if candidate.reference else ""
         if duplicate_of is not None:
@@ -95,10 +114,11 @@ class ConsoleWatcher(Watcher):
                 f"{record.profile.num_params / 1e6:.2f} M parameters  trained in {clock(record.result.seconds)}"
             )
             self.done += 1
+            self._draw_front()
         self.console.print(f"trial {candidate.number:>3}{name}: {text}{self._time_left()}")
 
     def trial_failed(self, candidate: Candidate, reason: str) -> None:
-        self.bar.update(self.task, visible=False)
+        self._forget(candidate.number)
         self.console.print(f"trial {candidate.number:>3}: failed: {reason}", markup=False)
 
     def trial_again(self, candidate: Candidate, reason: str) -> None:
@@ -111,11 +131,26 @@ class ConsoleWatcher(Watcher):
     @contextmanager
     def retiming(self) -> Iterator[Callable[[float], None]]:
         """Show the share of a retiming that is done."""
-        with self.bar:
+        with self:
             yield lambda share: self._show("timing, interleaved", round(100 * share), 100, " %")
 
     def _show(self, what: str, done: int, total: int, note: str) -> None:
         self.bar.update(self.task, description=what, completed=done, total=total, note=note, visible=True)
+
+    def _view(self) -> RenderableType:
+        return self.bar if self.front is None else Group(self.front, self.bar)
+
+    def _draw_front(self) -> None:
+        """Take the front from the storage, where somebody looks at it."""
+        if self.console.is_terminal and self.folder is not None and (self.folder / STORAGE_FILE).exists():
+            trained = trained_rows(load_study(self.folder))
+            self.front = front_table(trained, front_only=True, rows=LIVE_ROWS) if len(trained) else None
+
+    def _forget(self, number: int) -> None:
+        task = self.tasks.pop(number, None)
+        self.losses.pop(number, None)
+        if task is not None:
+            self.bar.remove_task(task)
 
     def _time_left(self) -> str:
         fresh = self.done - self.done_at_start
@@ -128,26 +163,5 @@ class ConsoleWatcher(Watcher):
 def print_front(folder: Path, console: Console | None = None) -> None:
     """Print a study's finished trials, the front marked, fastest first."""
     console = console or Console(highlight=False)
-    frame = load_study(folder)
-    frame = frame[frame["miou"].notna() & frame["duplicate_of"].isna()].sort_values("latency_ms")
-    if frame.empty:
-        console.print("no finished trial yet")
-        return
-    table = Table(box=None, header_style="bold")
-    table.add_column("front")
-    for title in ("trial", "mIoU", "latency ms", "fps", "GMACs", "M params"):
-        table.add_column(title, justify="right")
-    table.add_column("network")
-    for row in frame.to_dict("records"):
-        table.add_row(
-            "*" if row["on_front"] else "",
-            str(row["number"]),
-            f"{row['miou']:.3f}",
-            f"{row['latency_ms']:.1f}",
-            f"{row['fps']:.1f}",
-            f"{row['macs'] / 1e9:.2f}",
-            f"{row['num_params'] / 1e6:.2f}",
-            str(row["reference"] if isinstance(row["reference"], str) else row["arch_id"]),
-            style="bold" if row["on_front"] else None,
-        )
-    console.print(table)
+    trained = trained_rows(load_study(folder))
+    console.print("no finished trial yet" if trained.empty else front_table(trained))

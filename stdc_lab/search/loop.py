@@ -34,7 +34,9 @@ from stdc_lab.search.watcher import Watcher
 MAX_FAILURES_IN_A_ROW = 3
 MAX_DUPLICATES_IN_A_ROW = 30
 MAX_SCREENED_IN_A_ROW = 2000
-MAX_LOST_WORKERS = 3
+PROPOSALS_AT_ONCE = 20
+"""After so many the driver looks up, whatever became of them."""
+MAX_LOST_WORKERS = 5
 """A trial whose worker was killed goes on in another one; after so many that got it no further it has failed."""
 TICK_S = 0.2
 """How often the driver looks up while its workers are silent."""
@@ -93,13 +95,13 @@ class Search:
         told = False
         try:
             while True:
-                self._fill(stop)
-                if stop.now or stop.late or not self.running:
+                more = self._fill(stop)
+                if stop.now or stop.late or not (self.running or more):
                     break
                 if stop.soon and not told:
                     told = True
                     self.watcher.stopping(len(self.running))
-                for worker, message in self.crew.hear(TICK_S):
+                for worker, message in self.crew.hear(0.0 if more else TICK_S):
                     if worker in self.running:
                         self._hear(self.running[worker], message)
         finally:
@@ -114,15 +116,25 @@ class Search:
             return "not all of the plan could be trained"
         return f"the last {self.config.stale_trials} trials have not made the front's hypervolume grow"
 
-    def _fill(self, stop: Stop) -> None:
-        """Give every idle worker a trial, as long as not too many are trained if none fails."""
+    def _fill(self, stop: Stop) -> bool:
+        """Give every idle worker a trial, as long as not too many are trained if none fails.
+
+        Whether it is to be called again at once: many proposals may be screened out, and workers are heard in between.
+        """
+        left = PROPOSALS_AT_ONCE
         for worker in self.crew.workers:
             while worker not in self.running and self.ledger.trained + len(self.running) < self.wanted:
                 if stop.soon or stop.late or self.exhausted or self.stale:
-                    return
+                    return False
+                if self.running and self.screened >= MAX_SCREENED_IN_A_ROW:
+                    return False  # what is at work may teach the sampler
                 if any(running.twins for running in self.running.values()):
-                    return  # the sampler would propose the same again until it knows more
+                    return False  # the sampler would propose the same again until it knows more
+                if not left:
+                    return True
+                left -= 1
                 self._propose(worker)
+        return False
 
     def _propose(self, worker: Worker) -> None:
         """Draw a candidate, and train it unless that was done, or is being done, before."""

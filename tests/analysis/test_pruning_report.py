@@ -90,7 +90,7 @@ def test_the_command_prints_and_writes_it(folder):
     done = stdc_lab("report", folder, "--pruning", "--json", folder / "pruning.json")
     assert done.returncode == 0, done.stderr
     assert "demo: 6 trainings came to their end" in done.stdout
-    assert "would be stopped" in done.stdout
+    assert "lost from the front  hypervolume" in done.stdout
     assert not (folder / "report").exists()
     written = json.loads((folder / "pruning.json").read_text())
     assert [replay["margin"] for replay in written["replays"]] == [0, 0.5, 1, 2, 3]

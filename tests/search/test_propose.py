@@ -55,6 +55,34 @@ def test_limits_are_checked_before_anything_is_built_and_guide_without_being_cou
     assert run_study(config, tmp_path, crew=crew).trained_before == 3
 
 
+class Listens(Notes):
+    """Notes what was screened out while another trial was at work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order: list[str] = []
+
+    def trial_screened(self, number: int, reason: str) -> None:
+        self.order.append("screened")
+
+    def trial_finished(self, candidate: Any, record: TrialRecord, duplicate_of: int | None) -> None:
+        self.order.append("finished")
+
+
+@pytest.mark.slow
+def test_a_worker_is_heard_while_proposals_for_another_are_all_screened_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop_module, "PROPOSALS_AT_ONCE", 1)
+    monkeypatch.setattr(loop_module, "MAX_SCREENED_IN_A_ROW", 5)
+    monkeypatch.setattr("stdc_lab.search.driver.refuse_hopeless", lambda *_: None)
+    config = study_config(space=space(limits=["num_params <= 1000"]), references=["stdc1"], trials=2)
+    notes = Listens()
+    with pytest.raises(StudyError, match="proposals were all screened out"):
+        run_study(config, tmp_path, jobs=2, watcher=notes)
+    finished = notes.order.index("finished")
+    assert finished == 5  # no more than that while the other was at work
+    assert notes.order[finished:].count("screened") == 5
+
+
 def test_a_network_too_slow_is_not_trained_but_one_that_the_study_names_is(crew, tmp_path):
     config = study_config(
         constraints=["latency_ms <= 0.0001"], references=["stdc1"], networks={"mine": {**TINY_NETWORK}}, trials=2

@@ -17,6 +17,7 @@ from stdc_lab.analysis.frame import load_study
 from stdc_lab.errors import StudyError
 from stdc_lab.records import ProfileResult, TrialRecord
 from stdc_lab.search import Crew, run_study
+from stdc_lab.search.loop import MAX_LOST_WORKERS
 from stdc_lab.search.objective import Candidate
 from stdc_lab.training import Progress
 from tests.search.test_driver import Notes, study_config
@@ -88,7 +89,7 @@ def test_a_trial_whose_workers_are_killed_before_they_get_anywhere_fails(tmp_pat
     with Crew() as crew:
 
         def kill() -> None:
-            while len(killed) < 3:
+            while len(killed) < MAX_LOST_WORKERS:
                 process = crew.workers[0].process
                 if process is not None and process.pid not in killed:
                     killed.append(process.pid)
@@ -103,7 +104,7 @@ def test_a_trial_whose_workers_are_killed_before_they_get_anywhere_fails(tmp_pat
     frame = load_study(tmp_path)
     assert frame["state"].tolist() == ["FAIL", "COMPLETE"]
     assert frame["reason"].tolist()[0].startswith("the worker was ended by SIGKILL")
-    assert len(notes.again) == 2
+    assert len(notes.again) == MAX_LOST_WORKERS - 1
 
 
 def test_a_trial_that_gets_further_outlives_any_number_of_workers(crew: Crew, tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""How far a study is, from its folder alone: for `search --status` in another terminal, and for the live view."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import filelock
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from stdc_lab.analysis.frame import load_study
+from stdc_lab.analysis.storage import read_study_config
+from stdc_lab.cli.progress import clock
+
+BARS = "▁▂▃▄▅▆▇█"
+SPARK_WIDTH = 24
+LIVE_ROWS = 8
+
+
+def sparkline(values: Sequence[float], width: int = SPARK_WIDTH) -> str:
+    """Values as a line of bars, lowest to highest, evenly thinned to `width`; what is no number is left out."""
+    shown = [value for value in values if math.isfinite(value)]
+    if len(shown) > width:
+        shown = [shown[round(place * (len(shown) - 1) / (width - 1))] for place in range(width)]
+    if not shown:
+        return ""
+    low, high = min(shown), max(shown)
+    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BARS[round((value - low) * scale)] for value in shown)
+
+
+def print_status(folder: Path, console: Console | None = None) -> None:
+    """Print how many trials are trained, what is under way with its loss so far, the time left and the front.
+
+    Reads only. Raises `StudyError` for a folder without a study.
+    """
+    console = console or Console(highlight=False)
+    config = read_study_config(folder)
+    frame = load_study(folder)
+    trained = trained_rows(frame)
+    states = frame["state"].value_counts()
+    others = ", ".join(f"{count} {str(state).lower()}" for state, count in states.items() if state != "COMPLETE")
+    at_work = is_at_work(folder)
+    running = frame[frame["state"] == "RUNNING"] if at_work else frame.iloc[:0]
+    doing = f"a search is at work on {len(running)}" if at_work else "no search is at work on it"
+    console.print(
+        f"{folder}: {len(trained)} of {config.total_trials} trials trained{f' ({others})' if others else ''}; {doing}",
+        markup=False,
+    )
+    for row in running.to_dict("records"):
+        losses = read_losses(folder / "runs" / str(row["trial_key"]) / "curve.csv")
+        where = f"{len(losses)}/{config.train.iterations}  loss {sparkline(losses)} {losses[-1]:.3f}" if losses else ""
+        console.print(f"trial {row['number']:>3}  {where or 'being timed'}", markup=False)
+    left = config.total_trials - len(trained)
+    seconds = trained["train_seconds"].median()
+    if left > 0 and seconds > 0:
+        at_once = max(1, len(running))
+        console.print(f"about {clock(seconds * left / at_once)} left: {left} trainings, {at_once} at a time")
+    console.print(front_table(trained))
+
+
+def is_at_work(folder: Path) -> bool:
+    """Whether a driver holds the folder's lock."""
+    path = folder / ".driver.lock"
+    if not path.exists():
+        return False
+    try:
+        filelock.FileLock(path).acquire(timeout=0).lock.release()
+    except filelock.Timeout:
+        return True
+    return False
+
+
+def read_losses(path: Path) -> list[float]:
+    """The loss of every step that a training has written so far."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [float(row["loss"]) for row in csv.DictReader(file) if row.get("loss")]
+    except (OSError, ValueError):
+        return []
+
+
+def trained_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """The trials of a study that were trained to their end, the fastest network first."""
+    return frame[(frame["state"] == "COMPLETE") & frame["duplicate_of"].isna()].sort_values("latency_ms")
+
+
+def front_table(trained: pd.DataFrame, *, front_only: bool = False, rows: int | None = None) -> Table:
+    """Trained trials as a table, the front marked."""
+    table = Table(box=None, header_style="bold")
+    table.add_column("front")
+    for title in ("trial", "mIoU", "latency ms", "fps", "GMACs", "M params"):
+        table.add_column(title, justify="right")
+    table.add_column("network")
+    shown = trained[trained["on_front"]] if front_only else trained
+    for row in shown.iloc[:rows].to_dict("records"):
+        table.add_row(
+            "*" if row["on_front"] else "",
+            str(row["number"]),
+            f"{row['miou']:.3f}",
+            f"{row['latency_ms']:.1f}",
+            f"{row['fps']:.1f}",
+            f"{row['macs'] / 1e9:.2f}",
+            f"{row['num_params'] / 1e6:.2f}",
+            str(row["reference"] if isinstance(row["reference"], str) else row["arch_id"]),
+            style="bold" if row["on_front"] else None,
+        )
+    return table

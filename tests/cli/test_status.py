@@ -1,0 +1,84 @@
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from stdc_lab.cli.status import print_status, sparkline
+from stdc_lab.cli.watching import ConsoleWatcher
+from stdc_lab.errors import StudyError
+from stdc_lab.records import ProfileResult
+from stdc_lab.search import Crew, run_study
+from stdc_lab.search.folder import driver_lock, open_study
+from stdc_lab.search.objective import Candidate
+from tests.cli import in_process
+from tests.search.test_driver import study_config
+
+
+def said(folder: Path) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    print_status(folder, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_sparkline_goes_from_the_lowest_to_the_highest_and_no_wider_than_asked() -> None:
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
+    assert sparkline([3.0, float("nan"), 1.0, float("inf")]) == "█▁"
+    assert sparkline([2, 2]) == "▁▁"
+    assert sparkline([]) == ""
+    line = sparkline(range(1000), 10)
+    assert len(line) == 10 and line[0] == "▁" and line[-1] == "█"
+
+
+class Looks(ConsoleWatcher):
+    """Looks at the study's status, as from another terminal, while a trial is under way."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(Console(file=io.StringIO(), force_terminal=True, width=150))
+        self.study, self.seen = folder, ""
+
+    def trial_timed(self, candidate: Candidate, cost: ProfileResult) -> None:
+        super().trial_timed(candidate, cost)
+        if candidate.number == 1:
+            self.seen = said(self.study)
+
+
+def test_the_status_of_a_study_before_during_and_after(tmp_path: Path) -> None:
+    with Crew() as crew:
+        config = study_config(references=["stdc1"], trials=2)
+        watcher = Looks(tmp_path)
+        with watcher:
+            run_study(config, tmp_path, crew=crew, watcher=watcher)
+    assert "1 of 2 trials trained (1 running); a search is at work on 1" in watcher.seen
+    assert "trial   1  " in watcher.seen
+    assert "left: 1 trainings, 1 at a time" in watcher.seen
+    assert "stdc1" in watcher.seen
+    after = said(tmp_path)
+    assert "2 of 2 trials trained; no search is at work on it" in after
+    assert "left" not in after
+    assert isinstance(watcher.console.file, io.StringIO)
+    drawn = watcher.console.file.getvalue()
+    assert "GMACs" in drawn and "trial 1" in drawn  # the front and the trial under way
+    shown = in_process.stdc_lab("search", "--status", tmp_path)
+    assert shown.returncode == 0 and "2 of 2 trials trained" in " ".join(shown.stdout.split())
+
+
+def test_a_study_that_was_killed_is_not_at_work_and_the_status_changes_nothing(tmp_path: Path) -> None:
+    config = study_config(trials=1)
+    with driver_lock(tmp_path):
+        study = open_study(config, tmp_path)
+        study.ask()
+    space = "{name: s, vary: {num_blocks: {type: int, low: 2, high: 3}}}"
+    (tmp_path / "study.yaml").write_text(f"name: tiny\nspace: {space}\n")
+    before = (tmp_path / "study.db").read_bytes()
+    assert "0 of 20 trials trained (1 running); no search is at work on it" in said(tmp_path)
+    assert (tmp_path / "study.db").read_bytes() == before
+
+
+def test_the_status_of_what_is_no_study(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"no study.yaml in it; give a folder that `stdc-lab search` wrote"):
+        print_status(tmp_path)
+    done = in_process.stdc_lab("search")
+    assert done.returncode == 2
+    assert "no study was given; give its YAML, or --status STUDY_DIR" in done.stderr
