@@ -46,13 +46,16 @@ OPTUNA = (
     (optuna.Trial, ("suggest_int", "suggest_float", "suggest_categorical", "set_user_attr", "set_constraint")),
 )
 READ = """
-import sys, time, resource
+import sys, time
+from pathlib import Path
 import pandas as pd
 from stdc_lab.analysis.frame import load_study
 before = time.monotonic()
 frame = load_study(sys.argv[1]) if sys.argv[2] == "storage" else pd.read_csv(sys.argv[1] + "/trials.csv")
 seconds = time.monotonic() - before
-print(len(frame), seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+# Not getrusage: its maximum is handed on from the process that started this one.
+kibibytes = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+print(len(frame), seconds, kibibytes / 2**20)
 """
 
 
