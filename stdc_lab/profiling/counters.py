@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils import flop_counter
 from torch.utils.flop_counter import FlopCounterMode
 
 from stdc_lab.arch.operations import Operation, operations
@@ -109,9 +111,26 @@ def _training_heads(network: StdcSegmenter | StdcClassifier) -> tuple[str, ...]:
 
 
 def _by_torch(graph: nn.Module, images: Tensor) -> int:
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+    with _compiler_left_out(), FlopCounterMode(display=False) as counter, torch.inference_mode():
         graph(images)
     return int(counter.get_total_flops())
+
+
+@contextmanager
+def _compiler_left_out() -> Iterator[None]:
+    """To keep its compiler out of the counter PyTorch would first import it, which takes longer than all counting.
+
+    It asks for an attribute of the function that is to be kept from it; where that is otherwise, it is imported.
+    """
+    function = getattr(flop_counter._FlopCounterMode.__torch_dispatch__, "__wrapped__", None)
+    if function is None or hasattr(function, "__dynamo_disable"):
+        yield
+        return
+    setattr(function, "__dynamo_disable", function)
+    try:
+        yield
+    finally:
+        delattr(function, "__dynamo_disable")
 
 
 def _by_fvcore(graph: nn.Module, images: Tensor) -> tuple[int, dict[str, int]]:
