@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make demo    set up, search on synthetic street scenes, render the report"
 	@echo "make test    set up, run the fast tests"
-	@echo "make slow    set up, run the search's slow tests: trials whose processes are killed, a few minutes"
+	@echo "make slow    set up, run the slow tests of the search: processes are killed, plans broken off; some minutes"
 	@echo "make check   lint, types and tests, as CI runs them"
 
 $(READY): pyproject.toml constraints.txt
@@ -37,7 +37,7 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-check: lint types test
+check: lint types test slow
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -179,6 +179,7 @@ def test_a_known_training_is_done_with_a_new_seed_where_the_study_says_so(crew: 
         assert record.seed == record.result.seed == seed
 
 
+@pytest.mark.slow
 def test_a_search_ends_when_the_front_no_longer_grows(crew: Crew, tmp_path: Path) -> None:
     vary = {"base_width": {"type": "choice", "values": [4]}, **DECODER}
     space = {"name": "one", "vary": vary}
@@ -220,6 +221,7 @@ def test_a_reference_killed_before_it_was_drawn_is_not_requeued_as_a_random_netw
     assert (row["reference"], row["arch_id"]) == ("stdc1", presets["stdc1"].arch_id)
 
 
+@pytest.mark.slow
 def test_a_damaged_record_is_named_when_it_is_needed(crew: Crew, tmp_path: Path) -> None:
     vary = {"base_width": {"type": "choice", "values": [4]}, **DECODER}
     config = study_config(space={"name": "one", "vary": vary}, trials=1)

@@ -83,6 +83,7 @@ def test_a_worker_is_heard_while_proposals_for_another_are_all_screened_out(tmp_
     assert notes.order[finished:].count("screened") == 5
 
 
+@pytest.mark.slow
 def test_a_network_too_slow_is_not_trained_but_one_that_the_study_names_is(crew, tmp_path):
     config = study_config(
         constraints=["latency_ms <= 0.0001"], references=["stdc1"], networks={"mine": {**TINY_NETWORK}}, trials=2
@@ -116,6 +117,7 @@ def test_what_breaks_a_bound_on_miou_is_kept_and_never_on_the_front(crew, tmp_pa
     assert all(trial.constraints["miou >= 0.99"] > 0 for trial in stored(tmp_path).trials)
 
 
+@pytest.mark.slow
 def test_objectives_of_every_kind_are_measured_told_and_reported(crew, tmp_path):
     objectives = ["boundary_f", "latency_ratio", "num_params", "peak_activations"]
     networks = {"mine": {**TINY_NETWORK, "decoder": TINY_DECODER}}
@@ -203,6 +205,7 @@ def test_limits_that_nothing_meets_end_a_search_before_it_begins(crew, tmp_path,
     assert load_study(tmp_path).empty
 
 
+@pytest.mark.slow
 def test_a_plan_that_was_broken_off_goes_on_and_ends_complete(crew, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_study(plan_config([0, 1]), tmp_path, watcher=Sends(signal.SIGTERM, [(2, 0)]), crew=crew)
@@ -214,6 +217,7 @@ def test_a_plan_that_was_broken_off_goes_on_and_ends_complete(crew, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_pair_that_failed_is_missing_at_the_end_and_tried_again_by_the_next_call(crew, tmp_path):
     outcome = run_study(plan_config([0, 1]), tmp_path, watcher=Sends(signal.SIGSEGV, [(1, 0)], crew), crew=crew)
     assert (outcome.trained, outcome.wanted, outcome.ended) == (3, 4, "not all of the plan could be trained")
@@ -291,6 +295,7 @@ def test_known_networks_are_queued_once(tmp_path):
     assert [trial.user_attrs["reference"] for trial in study.trials] == ["stdc1", "stdc2", "mine"]
 
 
+@pytest.mark.slow
 def test_a_dominated_training_is_stopped_on_the_way_and_its_curve_is_kept(crew, tmp_path):
     train = {"iterations": 8, "batch_size": 2, "warmup_iterations": 1, "evaluations": 4}
     rule = {"margin": 0.0, "dominators": 1, "finished": 3, "from_share": 0.0}

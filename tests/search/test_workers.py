@@ -63,6 +63,7 @@ def without_times(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[["number", "state", "arch_id", "trial_key", "seed", "miou", "macs", "num_params"]]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_its_training_goes_on_exactly(crew: Crew, tmp_path: Path) -> None:
     config = study_config(train=LONGER, trials=2)
     run_study(config, tmp_path / "undisturbed", crew=crew)
@@ -107,6 +108,7 @@ def test_a_trial_whose_workers_are_killed_before_they_get_anywhere_fails(tmp_pat
     assert len(notes.again) == MAX_LOST_WORKERS - 1
 
 
+@pytest.mark.slow
 def test_a_trial_that_gets_further_outlives_any_number_of_workers(crew: Crew, tmp_path: Path) -> None:
     notes = Sends(signal.SIGKILL, [(0, 1), (0, 10), (0, 20)], crew)
     run_study(study_config(train=LONGER, trials=1), tmp_path, crew=crew, watcher=notes)
@@ -142,6 +144,7 @@ def test_trials_that_fail_in_a_row_end_the_study_and_references_among_them_come_
     assert len(done) == 3
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_is_a_failed_trial_and_its_worker_stays(crew: Crew, tmp_path: Path) -> None:
     wild = {**LONGER, "iterations": 100, "learning_rate": 10.0, "weight_decay": 1.0}
     notes = Notes()
@@ -218,6 +221,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_killed_driver_takes_its_worker_along_and_the_same_call_goes_on(crew: Crew, tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     command = [sys.executable, "-c", SEARCH, str(tmp_path)]
@@ -272,6 +276,7 @@ def pair(own_lock_and_cache: object) -> Iterator[Crew]:
         yield pair
 
 
+@pytest.mark.slow
 def test_two_jobs_train_what_one_would_and_never_one_too_many(pair: Crew, crew: Crew, tmp_path: Path) -> None:
     config = study_config(trials=4, references=["stdc1"], train=LONGER)
     most: list[int] = []
