@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +59,7 @@ class MergedSmoothing(nn.Module):
 
 
 def _fold_as_it_runs(network: nn.Module, images: Tensor) -> None:
-    """Fold every norm whose input is what a convolution has just put out."""
+    """Fold every norm whose input is what a convolution put out, where both run once: shared ones stay."""
     written: list[tuple[nn.Conv2d, Tensor]] = []
     pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
 
@@ -75,9 +76,11 @@ def _fold_as_it_runs(network: nn.Module, images: Tensor) -> None:
         one.register_forward_pre_hook(norm_runs) for one in network.modules() if isinstance(one, nn.BatchNorm2d)
     ]
     with torch.no_grad():
-        network(images)
+        network(images[:1].to(next(network.parameters()).device))
     for handle in handles:
         handle.remove()
+    runs = Counter(id(conv) for conv, _ in written) + Counter(id(norm) for _, norm in pairs)
+    pairs = [(conv, norm) for conv, norm in pairs if runs[id(conv)] == runs[id(norm)] == 1]
     for conv, norm in pairs:
         fused = fuse_conv_bn_eval(conv, norm)
         conv.weight, conv.bias = fused.weight, fused.bias

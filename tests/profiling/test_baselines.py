@@ -90,6 +90,34 @@ def test_a_norm_after_something_else_stays() -> None:
     assert isinstance(folded(network, torch.randn(1, 3, 4, 4))[2], nn.BatchNorm2d)  # type: ignore[index]
 
 
+class Shared(nn.Module):
+    """One convolution whose output goes through a norm of its own each time that it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(3) for _ in range(2))
+
+    def forward(self, images: Tensor) -> Tensor:
+        for norm in self.norms:
+            images = norm(self.conv(images))
+        return images
+
+
+def test_a_convolution_that_two_norms_follow_is_not_folded() -> None:
+    network, images = Shared(), torch.randn(4, 3, 16, 16)
+    settle_norms(network, 3 * images + 1)
+    with torch.no_grad():
+        assert torch.equal(folded(network, images)(images), network(images))
+
+
+@pytest.mark.gpu
+def test_images_on_a_gpu_fold_a_network_that_is_not() -> None:
+    network, images = Gated(), torch.randn(2, 3, 64, 96)
+    settle_norms(network, images)
+    assert not any(isinstance(one, nn.BatchNorm2d) for one in folded(network, images.to("cuda:0")).modules())
+
+
 def test_what_is_not_there_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StdcLabError, match="baseline: got 'vgg16'; allowed: resnet18, resnet50"):
         build_baseline("vgg16")
