@@ -76,7 +76,7 @@ def _fold_as_it_runs(network: nn.Module, images: Tensor) -> None:
         one.register_forward_pre_hook(norm_runs) for one in network.modules() if isinstance(one, nn.BatchNorm2d)
     ]
     with torch.no_grad():
-        network(images[:1].to(next(network.parameters()).device))
+        network(images[:1].to(next(network.parameters(), images).device))
     for handle in handles:
         handle.remove()
     runs = Counter(id(conv) for conv, _ in written) + Counter(id(norm) for _, norm in pairs)
