@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -33,6 +33,16 @@ FLOPS_PER_MAC = 2
 MIN_SIDE = 32
 QUICKLY_COMPUTED = 2 * 10**10
 """Multiply-accumulates that are computed sooner than the meta device, which imports a compiler, is made ready."""
+NOTHING_TO_COUNT: dict[Any, Callable[..., int]] = dict.fromkeys(
+    (
+        torch.ops.aten.upsample_nearest2d.vec,
+        torch.ops.aten.upsample_nearest2d.default,
+        torch.ops.aten.upsample_bilinear2d.vec,
+        torch.ops.aten.upsample_bilinear2d.default,
+    ),
+    lambda *_, **__: 0,
+)
+"""To find convolutions in these, PyTorch's counter would take them apart, for which PyTorch imports sympy."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +121,8 @@ def _training_heads(network: StdcSegmenter | StdcClassifier) -> tuple[str, ...]:
 
 
 def _by_torch(graph: nn.Module, images: Tensor) -> int:
-    with _compiler_left_out(), FlopCounterMode(display=False) as counter, torch.inference_mode():
+    counter = FlopCounterMode(display=False, custom_mapping=NOTHING_TO_COUNT)
+    with _compiler_left_out(), counter, torch.inference_mode():
         graph(images)
     return int(counter.get_total_flops())
 
