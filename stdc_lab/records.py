@@ -373,6 +373,8 @@ class TrialRecord(Value):
     trial_key: str
     reference: str | None = None
     """The preset's name, if the trial is a reference network."""
+    confirms: int | None = None
+    """The number of the trial that this one trains once more with a fresh seed."""
     train: TrainConfig
     data: DataConfig
     seed: int

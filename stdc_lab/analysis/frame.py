@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from optuna.trial import FrozenTrial
 
+from stdc_lab.analysis.confirmation import comparable_values, with_confirmations
 from stdc_lab.analysis.pareto import pareto_front
 from stdc_lab.analysis.storage import StoredStudy, read_storage
 from stdc_lab.arch import ArchSpec
@@ -30,8 +31,10 @@ WHOLE_COLUMNS = (
     "peak_activations",
     "peak_memory_bytes",
     "duplicate_of",
+    "confirms",
+    "confirmed_seeds",
 )
-BOOLEAN_COLUMNS = ("on_front", "feasible", "screened", "retimed")
+BOOLEAN_COLUMNS = ("on_front", "on_confirmed_front", "feasible", "screened", "retimed")
 COLUMNS = (
     "number",
     "state",
@@ -53,6 +56,13 @@ COLUMNS = (
     "peak_activations",
     "peak_memory_bytes",
     "on_front",
+    "confirmed_seeds",
+    "confirmed_miou",
+    "confirmed_low",
+    "confirmed_high",
+    "confirmed_boundary_f",
+    "on_confirmed_front",
+    "confirms",
     "feasible",
     "screened",
     "fps",
@@ -84,6 +94,7 @@ COPIED = (
     "train_seconds",
     "reason",
     "duplicate_of",
+    "confirms",
 )
 """What a trial's attributes of the same names say."""
 
@@ -94,9 +105,11 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
     Columns: `COLUMNS`, then one for each varied parameter (`base_width`, `depths.stage3`, …). Beside what the
     design's table of words defines: `latency_spread` is interquartile range over median; after `search --retime`
     the latencies are the new ones (`retimed` True) and the first are kept as `latency_ms_in_search`; `on_front`
-    is over complete, feasible trials by the study's objectives; `feasible`: no limit or constraint is known to be
-    broken; `screened`: not trained, for what theory or the profile says; `gflops` is 2·MACs/10⁹; `arch` is JSON for
-    `ArchSpec.from_dict`. What is outside the space has its parameters read off its architecture where that is
+    is over complete, feasible trials by the study's objectives; `confirms`: the number of the trial that this one
+    trained again with a fresh seed, and `confirmed_…`: what all of these came to, see `with_confirmations`;
+    `feasible`: no limit or constraint is known to be broken; `screened`: not trained, for what theory or the profile
+    says; `gflops` is 2·MACs/10⁹; `arch` is JSON for `ArchSpec.from_dict`. What is outside the space has its
+    parameters read off its architecture where that is
     possible. `attrs` holds `study_name`, `objectives` (texts) and `retimed_at` (ISO text or None).
 
     folder_or_url: a study's folder, or a storage's URL (`sqlite:///…`); with several studies in it,
@@ -112,6 +125,7 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
     frame["fps"] = 1000 / frame["latency_ms"]
     frame["gflops"] = 2 * frame["macs"] / 1e9
     frame["on_front"] = front_of(frame, stored.objectives)
+    frame = with_confirmations(frame, stored.objectives)
     frame.attrs = {
         "study_name": stored.name,
         "objectives": [str(objective) for objective in stored.objectives],
@@ -123,11 +137,11 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
 def front_of(
     frame: pd.DataFrame, objectives: Sequence[Objective] = DEFAULT_OBJECTIVES
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """For each row: is it complete and feasible, and is no other such trial better in all objectives?"""
-    values = frame[[objective.figure for objective in objectives]].to_numpy(dtype=np.float64, copy=True)
-    values[(frame["state"] != "COMPLETE").to_numpy()] = np.nan
-    values[~frame["feasible"].to_numpy(dtype=bool)] = np.nan
-    return pareto_front(values, [objective.maximize for objective in objectives])
+    """For each row: is it complete and feasible, and is no other such trial better in all objectives?
+
+    Fresh trainings of a confirmation are on no front.
+    """
+    return pareto_front(comparable_values(frame, objectives), [objective.maximize for objective in objectives])
 
 
 def varied_parameters(frame: pd.DataFrame) -> list[str]:
@@ -188,7 +202,13 @@ class Retimed:
 def _row(trial: FrozenTrial, stored: StoredStudy, retimed: Retimed) -> dict[str, Any]:
     attributes = trial.user_attrs
     row: dict[str, Any] = {name: attributes.get(name) for name in COPIED}
-    row |= {"number": trial.number, "state": trial.state.name, "on_front": False, "retimed": False}
+    row |= {
+        "number": trial.number,
+        "state": trial.state.name,
+        "on_front": False,
+        "on_confirmed_front": False,
+        "retimed": False,
+    }
     if trial.state.name == "COMPLETE" and trial.values:
         told = zip(stored.objectives, trial.values, strict=True)
         row |= {one.figure: value for one, value in told if row.get(one.figure) is None}

@@ -121,7 +121,8 @@ def pruning_report(folder: str | Path, margins: Sequence[float] = MARGINS) -> Pr
 
 def _read(frame: pd.DataFrame, config: StudyConfig, folder: Path) -> tuple[list[Course], dict[int, float], set[int]]:
     """Trained, feasible trials in the order of their numbers, their seconds, and which of them were stopped."""
-    trained = frame[frame["state"].isin(["COMPLETE", "PRUNED"]) & ~frame["screened"] & frame["duplicate_of"].isna()]
+    of_the_search = ~frame["screened"] & frame["duplicate_of"].isna() & frame["confirms"].isna()
+    trained = frame[frame["state"].isin(["COMPLETE", "PRUNED"]) & of_the_search]
     courses, seconds, stopped = [], {}, set()
     for row in trained[trained["feasible"]].to_dict("records"):
         record = _record(folder / "runs" / str(row["trial_key"]) / "trial.json")

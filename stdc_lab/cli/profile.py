@@ -67,7 +67,7 @@ def profile_command(
     reference: Annotated[str | None, typer.Option(help=REFERENCE)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; default: one a core.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, max=600, help=SECONDS)] = 2.0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=600, help=SECONDS)] = 1.5,
     precision: Annotated[float, typer.Option(min=0.001, max=1, help=PRECISION)] = 0.02,
     latency: Annotated[bool, typer.Option(help="Measure latency; without it, only count.")] = True,
     picture: Annotated[Path | None, typer.Option(help="Draw the stages into this .png or .svg file.")] = None,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stdc_lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stdc_lab.search import Confirmation
 
 
 def search_command(
@@ -26,6 +29,13 @@ def search_command(
     jobs: Annotated[int | None, typer.Option(help="Trials at once; default: one for each device.")] = None,
     max_hours: Annotated[
         float | None, typer.Option(help="Stop after so many hours; what is under way goes on later.")
+    ] = None,
+    confirm: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="No new trials: train front and near ties again, each with K fresh seeds."),
+    ] = None,
+    tie: Annotated[
+        float | None, typer.Option(help="With --confirm: a near tie is less than this mIoU behind the front.")
     ] = None,
     retime: Annotated[
         bool, typer.Option("--retime", help="Train nothing: time all finished architectures anew, interleaved.")
@@ -71,9 +81,10 @@ def search_command(
         show_dry_run(wanted, path, device, json_file)
         return
 
-    from stdc_lab.cli.watching import ConsoleWatcher, print_front
+    from stdc_lab.cli.watching import ConsoleWatcher, print_confirmation, print_front
     from stdc_lab.search import retime_study, run_study
 
+    wanted_confirmation = _read_confirmation(confirm, tie, trials, retime)
     watcher = ConsoleWatcher()
     if retime:
         with watcher.retiming() as on_progress:
@@ -90,19 +101,34 @@ def search_command(
             devices=_names(devices, device),
             jobs=jobs,
             max_hours=max_hours,
+            confirm=wanted_confirmation,
             watcher=watcher,
         )
     print_front(folder)
+    what = "trials" if confirm is None else "fresh trainings"
     if outcome.ended is not None:
-        typer.echo(
-            f"{outcome.ended}: {outcome.trained} of {outcome.wanted} trials are trained; the same command goes on"
-        )
+        typer.echo(f"{outcome.ended}: {outcome.trained} of {outcome.wanted} {what} are done; the same command goes on")
+    elif confirm is not None:
+        print_confirmation(folder)
     elif outcome.trained == outcome.trained_before:
         typer.echo(
             f"{outcome.trained} trials were trained before and {outcome.wanted} are wanted: nothing to do. "
             f"For more: --trials {outcome.trained + 10}"
         )
     typer.echo(f"study:  {folder}\nnext:   stdc-lab report {folder}")
+
+
+def _read_confirmation(seeds: int | None, tie: float | None, trials: int | None, retime: bool) -> Confirmation | None:
+    """What `--confirm` and `--tie` ask for. Raises `ConfigError`, `StudyError`."""
+    from stdc_lab.search import Confirmation
+
+    if seeds is None:
+        if tie is not None:
+            raise ConfigError("--tie: allowed with --confirm K only")
+        return None
+    if trials is not None or retime:
+        raise ConfigError("--confirm: allowed without --trials and --retime; search first, then confirm what it found")
+    return Confirmation(seeds) if tie is None else Confirmation(seeds, tie)
 
 
 def _names(devices: str | None, device: str) -> tuple[str, ...]:

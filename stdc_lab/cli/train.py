@@ -217,7 +217,8 @@ def _draw(points: Sequence[CurvePoint], recipe: RecipeConfig | PretrainConfig, f
     if path.exists() and not anew:
         return
 
-    from stdc_lab.reporting.figures import curve_figure, save_png
+    from stdc_lab.reporting.canvas import save_png
+    from stdc_lab.reporting.figures import curve_figure
 
     train, size = recipe.train, recipe.data.size
     caption = (

@@ -20,6 +20,7 @@ from stdc_lab.analysis.storage import STORAGE_FILE
 from stdc_lab.cli.progress import clock
 from stdc_lab.cli.status import LIVE_ROWS, front_table, sparkline, trained_rows
 from stdc_lab.records import ProfileResult, TrialRecord
+from stdc_lab.reporting.words import confirmation_sentences
 from stdc_lab.search import Watcher
 from stdc_lab.search.objective import Candidate
 from stdc_lab.training import Progress as TrainingProgress
@@ -105,6 +106,8 @@ class ConsoleWatcher(Watcher):
         self._forget(candidate.number)
         latency = record.profile.latency
         name = f" ({candidate.reference})" if candidate.reference else ""
+        if candidate.confirms is not None:
+            name = f" (#{candidate.confirms} with seed {candidate.seed})"
         if duplicate_of is not None:
             text = f"the same as trial {duplicate_of}: not trained again"
         else:
@@ -158,6 +161,13 @@ class ConsoleWatcher(Watcher):
             return ""
         left = (time.monotonic() - self.started_at) / fresh * (self.wanted - self.done)
         return f"  [{self.done}/{self.wanted}, about {clock(left)} left]".replace("[", "\\[")
+
+
+def print_confirmation(folder: Path, console: Console | None = None) -> None:
+    """Say what fresh seeds made of a study's front."""
+    console = console or Console(highlight=False)
+    for sentence in confirmation_sentences(load_study(folder)):
+        console.print(sentence, markup=False)
 
 
 def print_front(folder: Path, console: Console | None = None) -> None:

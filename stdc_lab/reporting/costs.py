@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from stdc_lab.errors import ConfigError
 from stdc_lab.records import ProfileResult
-from stdc_lab.reporting.figures import DPI, GREY, INK
+from stdc_lab.reporting.canvas import DPI, GREY, INK
 
 # Stages from light to dark, so that their order is seen by everyone; what follows them in hues that differ in lightness
 # as well (Okabe and Ito), and with hatching.

@@ -18,9 +18,9 @@ from matplotlib.path import Path as Outline
 from stdc_lab.arch import ArchSpec, analyse
 from stdc_lab.arch.theory import NetworkCost
 from stdc_lab.errors import ConfigError
+from stdc_lab.reporting.canvas import BLUE, DPI, GREEN, GREY, INK, VERMILLION
 from stdc_lab.reporting.drawing_data import MARGIN, WIDTH, Band, Diagram, Edge, Kind, Node, Note, network_diagram
 from stdc_lab.reporting.drawing_modules import modules_diagram
-from stdc_lab.reporting.figures import BLUE, DPI, GREEN, GREY, INK, VERMILLION
 
 TITLE_Y, FACTS_Y, NETWORK_TOP, PANEL_GAP, FOOT = 0.34, 0.66, 1.3, 0.72, 0.12
 LONGEST_NAME = 56

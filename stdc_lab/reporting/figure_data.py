@@ -18,9 +18,9 @@ QUIET_SPREAD = 0.1
 
 
 def finished_trials(frame: pd.DataFrame) -> pd.DataFrame:
-    """Complete trials with both objectives measured; repetitions of a known training left out."""
+    """Complete trials with mIoU and latency; repetitions of a known training and fresh seeds of another left out."""
     measured = frame["miou"].notna() & frame["latency_ms"].notna()
-    return frame[(frame["state"] == "COMPLETE") & measured & frame["duplicate_of"].isna()]
+    return frame[(frame["state"] == "COMPLETE") & measured & frame["duplicate_of"].isna() & frame["confirms"].isna()]
 
 
 def aims(frame: pd.DataFrame) -> list[str]:
@@ -37,6 +37,21 @@ def front_members(frame: pd.DataFrame) -> pd.DataFrame:
     """The finished trials on the front, fastest first."""
     finished = finished_trials(frame)
     return finished[finished["on_front"]].sort_values(["latency_ms", "miou", "number"])
+
+
+def confirmed_networks(frame: pd.DataFrame) -> pd.DataFrame:
+    """The finished trials with fresh seeds, fastest first."""
+    finished = finished_trials(frame)
+    return finished[finished["confirmed_seeds"] > 0].sort_values(["latency_ms", "confirmed_miou", "number"])
+
+
+def drawn_front(frame: pd.DataFrame) -> pd.DataFrame:
+    """The front that a report draws, fastest first: the confirmed one, its `miou` the mean of fresh seeds, once there
+    is one; else that of single trainings."""
+    confirmed = confirmed_networks(frame)
+    if confirmed.empty:
+        return front_members(frame)
+    return confirmed[confirmed["on_confirmed_front"]].assign(miou=lambda rows: rows["confirmed_miou"])
 
 
 def reference_trials(frame: pd.DataFrame) -> pd.DataFrame:

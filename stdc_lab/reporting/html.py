@@ -19,14 +19,15 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
 from stdc_lab.records import TrialRecord
 from stdc_lab.reporting import protocol
+from stdc_lab.reporting.canvas import save_png
 from stdc_lab.reporting.figure_data import (
+    confirmed_networks,
     finished_trials,
-    front_members,
     latency_warning,
     reference_trials,
     trades_miou_for_latency,
 )
-from stdc_lab.reporting.figures import curve_figure, macs_figure, parameters_figure, pareto_figure, save_png
+from stdc_lab.reporting.figures import curve_figure, macs_figure, parameters_figure, pareto_figure
 from stdc_lab.reporting.sections import Samples, data_uri, describe, read_record, read_samples
 from stdc_lab.reporting.tables import front_table, trials_table
 from stdc_lab.reporting.words import aims_in_words, cautions, summary
@@ -67,9 +68,10 @@ def render_report(folder: str | Path, with_images: bool = True, out: Path | None
 
 
 def described_trials(frame: pd.DataFrame) -> pd.DataFrame:
-    """The trials that get a section: the front, fastest first, then references that are not on it."""
-    front, references = front_members(frame), reference_trials(frame)
-    return pd.concat([front, references[~references["on_front"]]])
+    """The trials that get a section: both fronts, fastest first, then references that are on none."""
+    finished, references = finished_trials(frame).sort_values(["latency_ms", "miou", "number"]), reference_trials(frame)
+    front = finished[finished["on_front"] | finished["on_confirmed_front"]]
+    return pd.concat([front, references[~references["number"].isin(front["number"])]])
 
 
 def _figures(frame: pd.DataFrame, config: StudyConfig, records: Mapping[int, TrialRecord | None]) -> dict[str, Figure]:
@@ -122,6 +124,7 @@ def _render(
         "title": config.title or config.name,
         "config": config,
         "aims": aims_in_words(frame),
+        "confirmed": not confirmed_networks(frame).empty,
         "stepped": trades_miou_for_latency(frame),
         "constrained": bool(config.constraints or config.space.limits),
         "summary": summary(frame),

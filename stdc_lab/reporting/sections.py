@@ -80,6 +80,8 @@ def describe(trial: pd.Series, record: TrialRecord | None, samples: Samples) -> 
     spec = _spec(trial)
     number = int(trial["number"])
     role = "on the front" if trial["on_front"] else "reference, not on the front"
+    if trial["confirmed_seeds"]:
+        role = f"{role}, {'confirmed' if trial['on_confirmed_front'] else 'not confirmed'}"
     if trial["on_front"] and pd.notna(trial["reference"]):
         role = "reference, on the front"
     return Network(

@@ -8,7 +8,14 @@ from typing import Any
 import pandas as pd
 
 from stdc_lab.analysis.frame import varied_parameters
-from stdc_lab.reporting.figure_data import QUIET_SPREAD, aims, front_members, reference_trials, show_value
+from stdc_lab.reporting.figure_data import (
+    QUIET_SPREAD,
+    aims,
+    confirmed_networks,
+    front_members,
+    reference_trials,
+    show_value,
+)
 from stdc_lab.reporting.words import compare, signed, state_word, trial_name, without_paths
 
 
@@ -68,18 +75,24 @@ def measures_of(frame: pd.DataFrame, *, front: bool = False) -> tuple[Measure, .
 
 
 def front_table(frame: pd.DataFrame) -> Table:
-    """Front members, fastest first, beside each reference."""
+    """Members of both fronts and what else has fresh seeds, fastest first, beside each reference."""
+    confirmed = confirmed_networks(frame)
+    shown = front_members(frame)
+    if not confirmed.empty:
+        shown = pd.concat([shown, confirmed]).drop_duplicates("number").sort_values(["latency_ms", "number"])
     references, names = reference_trials(frame), varied_parameters(frame)
     measures = measures_of(frame, front=True)
     headings = [("Network", "the trial’s number, or the reference’s name")]
     headings += [(heading, text) for heading, text, *_ in measures]
+    headings += CONFIRMED if not confirmed.empty else []
     for name in references["reference"]:
         headings.append((f"Latency ÷ {name}", f"below 1: faster than {name}"))
         headings.append((f"mIoU − {name}", f"above 0: more accurate than {name}, one training each"))
     headings += [(name, "varied parameter") for name in names]
     rows = []
-    for _, trial in front_members(frame).iterrows():
+    for _, trial in shown.iterrows():
         cells = [_name_cell(trial), *_measures(trial, measures)]
+        cells += _confirmed(trial) if not confirmed.empty else []
         for one in compare(trial, references):
             cells += [
                 Cell(f"{one.latency_ratio:.2f}", one.latency_ratio),
@@ -87,6 +100,34 @@ def front_table(frame: pd.DataFrame) -> Table:
             ]
         rows.append(Row((*cells, *_parameters(trial, names)), "reference" if pd.notna(trial["reference"]) else ""))
     return Table(tuple(headings), tuple(rows))
+
+
+CONFIRMED = [
+    ("Front", "by single trainings, by the means of fresh seeds, or by both"),
+    ("Fresh mIoU", "mean over the fresh seeds, which had no part in choosing the network"),
+    ("95 %", "interval of that mean"),
+    ("Seeds", "fresh ones"),
+    ("First − fresh", "above 0: the training that chose the network was better than those after it"),
+]
+
+
+def _confirmed(trial: pd.Series) -> list[Cell]:
+    """What fresh seeds made of a network, under the headings `CONFIRMED`."""
+    fronts = {
+        (True, True): "both",
+        (True, False): "single only",
+        (False, True): "confirmed only",
+        (False, False): "near",
+    }
+    front = fronts[bool(trial["on_front"]), bool(trial["on_confirmed_front"])]
+    low, high, lead = trial["confirmed_low"], trial["confirmed_high"], trial["miou"] - trial["confirmed_miou"]
+    return [
+        Cell(front, front, number=False),
+        _number(trial["confirmed_miou"], 1, 3),
+        Cell("–") if pd.isna(low) else Cell(f"{low:.3f}–{high:.3f}", float(low)),
+        Cell(str(int(trial["confirmed_seeds"])), float(trial["confirmed_seeds"])),
+        Cell("–") if pd.isna(lead) else Cell(signed(lead), float(lead)),
+    ]
 
 
 def trials_table(frame: pd.DataFrame) -> Table:
@@ -118,6 +159,8 @@ def trial_note(trial: pd.Series) -> str:
     notes = []
     if pd.notna(trial["duplicate_of"]):
         notes.append(f"repeats #{int(trial['duplicate_of'])}, not trained again")
+    elif pd.notna(trial["confirms"]):
+        notes.append(f"#{int(trial['confirms'])} with a fresh seed")
     elif trial["on_front"]:
         notes.append("on the front")
     elif trial["state"] == "COMPLETE" and not trial["feasible"]:
@@ -133,8 +176,8 @@ def trial_note(trial: pd.Series) -> str:
 
 def has_section(trial: pd.Series) -> bool:
     """Whether the report describes a trial on its own: front members and references."""
-    done = trial["state"] == "COMPLETE" and pd.isna(trial["duplicate_of"])
-    return bool(done and (trial["on_front"] or pd.notna(trial["reference"])))
+    done = trial["state"] == "COMPLETE" and pd.isna(trial["duplicate_of"]) and pd.isna(trial["confirms"])
+    return bool(done and (trial["on_front"] or trial["on_confirmed_front"] or pd.notna(trial["reference"])))
 
 
 def _name_cell(trial: pd.Series) -> Cell:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from stdc_lab.analysis.confirmation import seed_deviation, winners_curse
 from stdc_lab.config.objectives import parse_objective
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.reporting.figure_data import (
     QUIET_SPREAD,
     aims,
+    drawn_front,
     finished_trials,
     front_members,
     noisy_latencies,
@@ -71,6 +73,7 @@ def summary(frame: pd.DataFrame) -> list[str]:
             sentences.append(f"{start}, where more mIoU costs more time: {ends}.")
         else:
             sentences.append(f"{start} of {aims_in_words(frame)}; the fastest of them is {_network(fastest)}.")
+    sentences += confirmation_sentences(frame)
     references = reference_trials(frame)
     for _, reference in references.iterrows():
         sentences.append(_against(frame, reference))
@@ -83,14 +86,52 @@ def count_sentence(frame: pd.DataFrame) -> str:
     """How many trials there are, by what became of them."""
     if frame.empty:
         return "The study holds no trial yet."
-    repeated = frame["duplicate_of"].notna()
+    repeated, fresh = frame["duplicate_of"].notna(), frame["confirms"].notna()
     states = frame["state"].mask(frame["screened"], "SCREENED")
-    counts = states[~repeated].value_counts()
+    counts = states[~repeated & ~fresh].value_counts()
     parts = [f"{counts[state]} {word}" for state, word in STATES.items() if state in counts]
     if repeated.any():
         count = int(repeated.sum())
         parts.append(f"{count} proposed again what had been trained, and {'was' if count == 1 else 'were'} not trained")
+    if fresh.any():
+        done = int((frame.loc[fresh, "state"] == "COMPLETE").sum())
+        parts.append(f"{done} of {_counted(int(fresh.sum()), 'fresh training')} of known networks finished")
     return f"{len(frame)} trial{'s' if len(frame) != 1 else ''}: {', '.join(parts)}."
+
+
+def confirmation_sentences(frame: pd.DataFrame) -> list[str]:
+    """What fresh seeds made of the front; nothing where none were trained."""
+    confirmed = finished_trials(frame)
+    confirmed = confirmed[confirmed["confirmed_seeds"] > 0]
+    if confirmed.empty:
+        return []
+    least, most = int(confirmed["confirmed_seeds"].min()), int(confirmed["confirmed_seeds"].max())
+    seeds = f"{least} to {most} fresh seeds each" if least < most else f"{_counted(most, 'fresh seed')} each"
+    front, by_means = confirmed[confirmed["on_front"]], confirmed[confirmed["on_confirmed_front"]]
+    fallen, risen = (
+        ", ".join(trial_name(trial) for _, trial in rows.iterrows())
+        for rows in (front[~front["on_confirmed_front"]], by_means[~by_means["on_front"]])
+    )
+    changes = [f"no longer {fallen}" if fallen else "", f"newly {risen}" if risen else ""]
+    change = ", ".join(filter(None, changes)) or "the same as by single trainings"
+    sentences = [
+        f"{_counted(len(confirmed), 'network')} ({len(front)} of the front, {len(confirmed) - len(front)} near it) "
+        f"trained again with {seeds}: by the means of these, {len(by_means)} on the front, {change}."
+    ]
+    deviation, freedom = seed_deviation(frame)
+    if freedom:
+        sentences.append(
+            f"From one fresh seed to another the mIoU of a network has a standard deviation of {deviation:.3f} "
+            f"({freedom} degrees of freedom)."
+        )
+    curse = winners_curse(frame)
+    if curse is not None:
+        within = f" (95 % interval {signed(curse.low)} to {signed(curse.high)})" if curse.networks > 1 else ""
+        sentences.append(
+            f"First trainings minus fresh ones, over {_counted(curse.networks, 'network')} of the front: "
+            f"{signed(curse.lead)} mIoU{within}. What is above 0 was luck in the choice (winner’s curse)."
+        )
+    return sentences
 
 
 def state_word(trial: pd.Series) -> str:
@@ -160,6 +201,12 @@ def without_paths(text: str) -> str:
 
 
 def _about_seeds(finished: pd.DataFrame) -> str:
+    confirmed = int((finished["confirmed_seeds"] > 0).sum())
+    if confirmed:
+        return (
+            f"{_counted(confirmed, 'network')} of {len(finished)} {'has' if confirmed == 1 else 'have'} fresh seeds: "
+            "read their means. Every other value is a single training, on which small differences decide nothing."
+        )
     seeds = finished["seed"].dropna().unique()
     per_arch = finished.groupby("arch_id")["seed"].nunique()
     if len(seeds) <= 1 or per_arch.max() <= 1:
@@ -176,25 +223,33 @@ def _about_seeds(finished: pd.DataFrame) -> str:
     )
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def _network(trial: pd.Series) -> str:
     return f"{trial_name(trial)} ({trial['latency_ms']:.1f} ms, mIoU {trial['miou']:.3f})"
 
 
 def _against(frame: pd.DataFrame, reference: pd.Series) -> str:
     """How the searched trials stand to one reference: what beats it in both, or what comes near."""
-    finished = finished_trials(frame)
+    finished, basis = finished_trials(frame), ""
+    if reference["confirmed_seeds"]:
+        finished, basis = drawn_front(frame), "By fresh seeds: "
+        reference = reference.copy()
+        reference["miou"] = reference["confirmed_miou"]
     searched = finished[finished["reference"].isna()]
     name = _network(reference)
     if searched.empty:
-        return f"No searched trial has finished beside {name}."
+        return f"{basis}No searched trial has finished beside {name}."
     faster = searched[searched["latency_ms"] <= reference["latency_ms"]]
     better = faster[faster["miou"] >= reference["miou"]]
     if len(better):
         chosen = better.sort_values(["latency_ms", "number"]).iloc[0]
         count = f"{len(better)} trials are" if len(better) > 1 else "One trial is"
         which = "the fastest of them" if len(better) > 1 else "it"
-        return f"{count} at least as fast and as accurate as {name}; {which} is {_relation(chosen, reference)}."
-    start = f"No searched trial is at least as fast and as accurate as {name}"
+        return f"{basis}{count} at least as fast and as accurate as {name}; {which} is {_relation(chosen, reference)}."
+    start = f"{basis}No searched trial is at least as fast and as accurate as {name}"
     if faster.empty:
         return f"{start}, and none is faster."
     return f"{start}; the most accurate that is faster is {_relation(faster.loc[faster['miou'].idxmax()], reference)}."

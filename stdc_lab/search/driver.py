@@ -13,11 +13,13 @@ from optuna.trial import TrialState
 
 from stdc_lab.analysis.frame import load_study, write_trials_csv
 from stdc_lab.analysis.space_survey import refuse_hopeless
+from stdc_lab.analysis.storage import STORAGE_FILE
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import load_dataset
 from stdc_lab.errors import StudyError
 from stdc_lab.machine import choose_device, environment, usable_cores
 from stdc_lab.records import Environment
+from stdc_lab.search.confirm import Confirmation, enqueue_confirmation
 from stdc_lab.search.crew import Crew
 from stdc_lab.search.folder import (
     CSV_FILE,
@@ -57,6 +59,7 @@ def run_study(
     devices: Sequence[str] = (),
     jobs: int | None = None,
     max_hours: float | None = None,
+    confirm: Confirmation | None = None,
     crew: Crew | None = None,
     watcher: Watcher | None = None,
 ) -> SearchOutcome:
@@ -66,6 +69,9 @@ def run_study(
     in a process of its own, shared out over `devices` (`device` if there are none). After `max_hours` the trials under
     way are given back to the queue, their trainings' states kept. Ctrl-C once: the trials under way are finished;
     twice, or SIGTERM: they are given back; both end in KeyboardInterrupt.
+
+    confirm: run no new trials, but train the front's members and near ties again with fresh seeds; the numbers of the
+    outcome are then of these trainings.
 
     crew: workers that are there already, and stay; `jobs` and the devices are then theirs.
     Raises `StudyError` when the folder belongs to another study, and when trials fail in a row; `DataError` when the
@@ -82,6 +88,8 @@ def run_study(
     chosen = [choose_device(name) for name in devices or (device,)]
     if crew is not None:
         chosen = [torch.device(worker.device) for worker in crew.workers]
+    if confirm is not None and not (folder / STORAGE_FILE).exists():
+        raise StudyError(f"{folder}: no study to confirm; run the search first")
     check_same_study(config, folder)
     dataset = load_dataset(config.data, data_path, progress=watcher.data)
     with ExitStack() as stack:
@@ -93,21 +101,25 @@ def run_study(
         take_up_abandoned(study)
         machines = _machines(study, chosen, config)
         before = Ledger(study).trained
-        if before < wanted:
+        if confirm is not None:
+            before = Ledger(study).confirmed
+            wanted = enqueue_confirmation(study, config, folder, confirm)
+        elif before < wanted:
             if config.plan is None:
                 refuse_hopeless(config.space, config.train, len(dataset.class_names))
             enqueue_known(study, config)
         watcher.started(folder, before, wanted, chosen[0])
         stop = stack.enter_context(Stop(max_hours))
         crew = crew or stack.enter_context(Crew(jobs or len(chosen), chosen))
-        search = Search(study, config, folder, wanted, data_path, len(dataset.class_names), machines, crew, watcher)
+        classes, confirming = len(dataset.class_names), confirm is not None
+        search = Search(study, config, folder, wanted, data_path, classes, confirming, machines, crew, watcher)
         try:
             ended = search.run(stop)
         finally:
             write_trials_csv(load_study(folder), folder / CSV_FILE)
         if stop.soon and ended is not None:
             raise KeyboardInterrupt
-        return SearchOutcome(folder, before, search.ledger.trained, wanted, ended)
+        return SearchOutcome(folder, before, search.done, wanted, ended)
 
 
 def _machines(study: optuna.Study, devices: Sequence[torch.device], config: StudyConfig) -> dict[str, Environment]:

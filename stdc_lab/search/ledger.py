@@ -13,8 +13,10 @@ from stdc_lab.analysis.pareto import hypervolume_growth
 
 TRAINED_STATES = (TrialState.COMPLETE, TrialState.PRUNED)
 SMALLEST_GROWTH = 1e-3
-NOT_COUNTED = ("duplicate_of", "screened")
-"""Attributes of trials that were told to the sampler without a training of their own."""
+CONFIRMS = "confirms"
+"""The attribute of a trial that trains another once more: the number of that one."""
+NOT_COUNTED = ("duplicate_of", "screened", CONFIRMS)
+"""Attributes of trials that are none of those that a search was asked for."""
 
 
 class Ledger:
@@ -23,6 +25,8 @@ class Ledger:
     def __init__(self, study: optuna.Study) -> None:
         self.number_of: dict[str, int] = {}
         """By `trial_key`."""
+        self.confirmed = 0
+        """How many trainings of a confirmation are done."""
         self._maximize = [direction == StudyDirection.MAXIMIZE for direction in study.directions]
         self._values: list[list[float]] = []
         done = study.get_trials(deepcopy=False, states=TRAINED_STATES)
@@ -36,6 +40,7 @@ class Ledger:
 
     def add(self, trial: FrozenTrial) -> None:
         """Hear of a trial that has been told."""
+        self.confirmed += trial.state == TrialState.COMPLETE and CONFIRMS in trial.user_attrs
         if is_trained(trial):
             self.number_of.setdefault(trial.user_attrs.get("trial_key", f"trial {trial.number}"), trial.number)
             feasible = trial.state == TrialState.COMPLETE and all(v <= 0 for v in trial.constraints.values())

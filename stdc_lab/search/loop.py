@@ -14,6 +14,7 @@ from stdc_lab.analysis.frame import load_study, write_trials_csv
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
 from stdc_lab.records import Environment, ProfileResult, TrialRecord, profile_key
+from stdc_lab.search.confirm import next_confirmation
 from stdc_lab.search.crew import Crew, Worker
 from stdc_lab.search.folder import (
     CSV_FILE,
@@ -73,6 +74,8 @@ class Search:
     wanted: int
     data_path: Path | None
     num_classes: int
+    confirming: bool
+    """Whether fresh trainings of known networks are run, and nothing else."""
     machines: dict[str, Environment]
     """By device: what a latency measured on it depends on."""
     crew: Crew
@@ -90,6 +93,11 @@ class Search:
         self.pruner = Pruner(self.config, self.folder, self.study.get_trials(deepcopy=False))
         self.stale = self._is_stale()
 
+    @property
+    def done(self) -> int:
+        """How many of the wanted trainings there are."""
+        return self.ledger.confirmed if self.confirming else self.ledger.trained
+
     def run(self, stop: Stop) -> str | None:
         """Run trials until enough are trained; gives the reason if it ends before. None is left running."""
         told = False
@@ -106,14 +114,14 @@ class Search:
                         self._hear(self.running[worker], message)
         finally:
             self._give_all_back()
-        if self.ledger.trained >= self.wanted:
+        if self.done >= self.wanted:
             return None
         if stop.soon:
             return "interrupted"
         if stop.late:
             return "the time is over"
         if self.exhausted:
-            return "not all of the plan could be trained"
+            return f"not all of the {'confirmation' if self.confirming else 'plan'} could be trained"
         return f"the last {self.config.stale_trials} trials have not made the front's hypervolume grow"
 
     def _fill(self, stop: Stop) -> bool:
@@ -123,7 +131,7 @@ class Search:
         """
         left = PROPOSALS_AT_ONCE
         for worker in self.crew.workers:
-            while worker not in self.running and self.ledger.trained + len(self.running) < self.wanted:
+            while worker not in self.running and self.done + len(self.running) < self.wanted:
                 if stop.soon or stop.late or self.exhausted or self.stale:
                     return False
                 if self.running and self.screened >= MAX_SCREENED_IN_A_ROW:
@@ -139,7 +147,7 @@ class Search:
     def _propose(self, worker: Worker) -> None:
         """Draw a candidate, and train it unless that was done, or is being done, before."""
         self.study.sampler = make_sampler(self.config, len(self.study.get_trials(deepcopy=False)))
-        trial = next_trial(self.study, self.config)
+        trial = next_confirmation(self.study) if self.confirming else next_trial(self.study, self.config)
         if trial is None:
             self.exhausted = True
             return
@@ -161,7 +169,7 @@ class Search:
             return
         if trial.user_attrs.get("in_smaller_parts"):
             candidate = candidate.in_smaller_parts() or candidate
-        self.watcher.trial_started(candidate, self.ledger.trained, self.wanted)
+        self.watcher.trial_started(candidate, self.done, self.wanted)
         if record is not None:
             before = self.ledger.number_of.get(key)
             if before is None:  # it was finished, and its driver killed before it could say so
@@ -301,7 +309,7 @@ class Search:
         self.running.clear()
 
     def _is_stale(self) -> bool:
-        last = self.config.stale_trials
+        last = None if self.confirming else self.config.stale_trials
         return last is not None and self.ledger.is_stale(last)
 
     def _profile_key(self, running: Running) -> str:

@@ -51,6 +51,8 @@ class Candidate:
     reference: str | None = None
     arm: str | None = None
     """Of a plan."""
+    confirms: int | None = None
+    """The trial that is trained once more with a fresh seed."""
     planned: TrainConfig | None = None
     """The training that was asked for, where memory allows only another form of it: the key is of this one."""
     retried: str | None = None
@@ -58,8 +60,8 @@ class Candidate:
 
     @property
     def named(self) -> bool:
-        """Whether the study names it: it is run whatever limits and constraints say."""
-        return self.reference is not None or self.arm is not None
+        """Whether it is asked for by name: it is run whatever limits and constraints say, and to its end."""
+        return any(name is not None for name in (self.reference, self.arm, self.confirms))
 
     def key(self, study: StudyConfig) -> str:
         """The key of its training, see `trial_key`."""
@@ -137,6 +139,7 @@ def run_trial(
         arch_id=candidate.spec.arch_id,
         trial_key=key,
         reference=candidate.reference,
+        confirms=candidate.confirms,
         train=candidate.train,
         data=study.data,
         seed=candidate.seed,

@@ -13,6 +13,7 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.errors import StdcLabError
 from stdc_lab.records import ProfileResult, TrialRecord
+from stdc_lab.search.ledger import CONFIRMS
 from stdc_lab.search.objective import Candidate
 from stdc_lab.search.objectives import (
     ScreenedOutError,
@@ -78,9 +79,16 @@ def draw_candidate(trial: optuna.Trial, config: StudyConfig, num_classes: int) -
     """
     attributes = trial.user_attrs
     reference, arm, seed = (attributes.get(name) for name in _QUEUED)
-    seed = config.seed if seed is None or arm is None else int(seed)
-    spec, train = _network_of(trial, config, reference, arm)
-    candidate = Candidate(trial.number, spec, train, seed, reference, arm)
+    confirms = attributes.get(CONFIRMS)
+    if confirms is None:
+        seed = config.seed if seed is None or arm is None else int(seed)
+        spec, train = network_of(trial, config)
+    else:
+        confirmed = trial.study.get_trials(deepcopy=False)[confirms]
+        # Drawn once more where it can be, for the sampler to learn from a second value of the same point.
+        spec, train = network_of(trial if confirmed.params else confirmed, config)
+        seed = int(attributes["seed"])
+    candidate = Candidate(trial.number, spec, train, seed, reference, arm, confirms)
     for name, value in {
         "arch": spec.to_dict(),
         "arch_id": spec.arch_id,
@@ -139,9 +147,12 @@ def is_screened(trial: FrozenTrial) -> bool:
     return bool(trial.user_attrs.get(SCREENED))
 
 
-def _network_of(
-    trial: optuna.Trial, config: StudyConfig, reference: str | None, arm: str | None
-) -> tuple[ArchSpec, TrainConfig]:
+def network_of(trial: optuna.Trial | FrozenTrial, config: StudyConfig) -> tuple[ArchSpec, TrainConfig]:
+    """The network and the training of a trial, drawn where that was not done before.
+
+    Raises `ScreenedOutError` for a point of which none can be made.
+    """
+    reference, arm = trial.user_attrs.get("reference"), trial.user_attrs.get("arm")
     if arm is not None and config.plan is not None:
         return config.plan.spec_of(arm), config.plan.training_of(arm, config.train)
     if reference is not None:

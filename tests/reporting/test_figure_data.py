@@ -11,7 +11,15 @@ from tests.study_folder import make_record, study_config
 
 def made(rows):
     """A frame with the given trials; what is not given is as of an ordinary finished trial."""
-    usual = {"state": "COMPLETE", "reference": None, "duplicate_of": np.nan, "on_front": False, "retimed": False}
+    usual = {
+        "state": "COMPLETE",
+        "reference": None,
+        "duplicate_of": np.nan,
+        "confirms": np.nan,
+        "confirmed_seeds": 0,
+        "on_front": False,
+        "retimed": False,
+    }
     usual |= {"latency_spread": 0.02, "fingerprint": "a", "macs": 1e9}
     frame = pd.DataFrame([{**usual, "number": number, **row} for number, row in enumerate(rows)])
     return frame.astype({"reference": "str", "fingerprint": "str"})

@@ -1,0 +1,93 @@
+"""A front confirmed: its members and near ties are trained again with seeds that had no part in choosing them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from stdc_lab.analysis.confirmation import SCORES, worth_confirming
+from stdc_lab.analysis.frame import load_study
+from stdc_lab.config.study import StudyConfig
+from stdc_lab.errors import StudyError
+from stdc_lab.records import trial_key
+from stdc_lab.search.ledger import CONFIRMS, is_trained
+from stdc_lab.search.propose import network_of
+
+FIRST_FRESH_SEED = 1_000_000
+"""Beyond the study's own seed: the same for all networks, so that trainings are paired, and none of a search."""
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What is to be confirmed, and how.
+
+    seeds: fresh trainings of each network. tie: the mIoU by which a trial off the front may be behind and still be
+    trained again; 0: the front alone.
+    """
+
+    seeds: int
+    tie: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise StudyError(f"--confirm: got {self.seeds}; allowed: a whole number from 1, of fresh seeds")
+        if not 0 <= self.tie <= 1:
+            raise StudyError(f"--tie: got {self.tie:g}; allowed: mIoU from 0 to 1")
+
+
+def enqueue_confirmation(study: optuna.Study, config: StudyConfig, folder: Path, wanted: Confirmation) -> int:
+    """Queue the fresh trainings that are neither done nor waiting; gives how many there are in all, done ones included.
+
+    What was asked for in an earlier call and is on no front any more still counts, and is finished.
+    Raises `StudyError` where there is nothing to confirm.
+    """
+    if config.plan is not None:
+        raise StudyError(
+            f"{folder}: --confirm is for what a sampler chose; every arm of a plan has several seeds: add seeds to it"
+        )
+    if not any(one.figure in SCORES for one in config.objectives):
+        raise StudyError(
+            f"{folder}: --confirm: no objective of this study depends on a training: "
+            f"{', '.join(map(str, config.objectives))}"
+        )
+    frame = load_study(folder)
+    chosen = frame.loc[worth_confirming(frame, config.objectives, wanted.tie), "number"].tolist()
+    if not chosen:
+        raise StudyError(f"{folder}: no finished trial to confirm; run the search first")
+    trials = study.get_trials(deepcopy=False)
+    there = {
+        (trial.user_attrs[CONFIRMS], trial.user_attrs["seed"])
+        for trial in trials
+        if CONFIRMS in trial.user_attrs and trial.state != TrialState.FAIL
+    }
+    first_of = _first_of_each_training([trial for trial in trials if is_trained(trial)], config)
+    for index in range(wanted.seeds):  # all networks of a seed before the next: broken off, it is as balanced as can be
+        seed = config.seed + FIRST_FRESH_SEED + index
+        for number in dict.fromkeys(first_of[one] for one in chosen if one in first_of):
+            if (number, seed) not in there:
+                there.add((number, seed))
+                study.enqueue_trial(trials[number].params, user_attrs={CONFIRMS: number, "seed": seed})
+    return len(there)
+
+
+def next_confirmation(study: optuna.Study) -> optuna.Trial | None:
+    """The next fresh training that waits; None if none does. Other trials that wait are left to the search."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        if CONFIRMS in trial.user_attrs:
+            study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+            return optuna.Trial(study, trial._trial_id)
+    return None
+
+
+def _first_of_each_training(trials: list[FrozenTrial], config: StudyConfig) -> dict[int, int]:
+    """For each trial the first one with the same network and training, whatever its seed."""
+    first: dict[str, int] = {}
+    found = {}
+    for trial in trials:
+        if trial.state == TrialState.COMPLETE:
+            spec, train = network_of(trial, config)
+            found[trial.number] = first.setdefault(trial_key(spec, train, config.data, 0), trial.number)
+    return found
