@@ -74,6 +74,8 @@ def search_command(
     path = read_data_option(data or [], config.data.name)
     if json_file is not None and not dry_run:
         raise ConfigError("--json: allowed with --dry-run only; a study's trials are in its trials.csv")
+    given = {"--trials": trials is not None, "--retime": retime, "--dry-run": dry_run}
+    wanted_confirmation = _read_confirmation(confirm, tie, [name for name, is_given in given.items() if is_given])
     if dry_run:
         from stdc_lab.cli.dry_run import show_dry_run
 
@@ -84,7 +86,6 @@ def search_command(
     from stdc_lab.cli.watching import ConsoleWatcher, print_confirmation, print_front
     from stdc_lab.search import retime_study, run_study
 
-    wanted_confirmation = _read_confirmation(confirm, tie, trials, retime)
     watcher = ConsoleWatcher()
     if retime:
         with watcher.retiming() as on_progress:
@@ -118,16 +119,16 @@ def search_command(
     typer.echo(f"study:  {folder}\nnext:   stdc-lab report {folder}")
 
 
-def _read_confirmation(seeds: int | None, tie: float | None, trials: int | None, retime: bool) -> Confirmation | None:
+def _read_confirmation(seeds: int | None, tie: float | None, beside: list[str]) -> Confirmation | None:
     """What `--confirm` and `--tie` ask for. Raises `ConfigError`, `StudyError`."""
-    from stdc_lab.search import Confirmation
-
     if seeds is None:
         if tie is not None:
             raise ConfigError("--tie: allowed with --confirm K only")
         return None
-    if trials is not None or retime:
-        raise ConfigError("--confirm: allowed without --trials and --retime; search first, then confirm what it found")
+    if beside:
+        raise ConfigError(f"--confirm: got it beside {beside[0]}; allowed: search first, then confirm what it found")
+    from stdc_lab.search import Confirmation
+
     return Confirmation(seeds) if tie is None else Confirmation(seeds, tie)
 
 

@@ -1,0 +1,54 @@
+"""`stdc-lab search --confirm` as a user types it."""
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from stdc_lab.analysis.frame import load_study
+from tests.cli import in_process
+from tests.search.test_driver import study_config
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    config = study_config(references=["stdc1"], trials=1).model_dump(mode="json")
+    with path.open("w", encoding="utf-8") as file:
+        YAML(typ="safe", pure=True).dump(config, file)
+    return path
+
+
+def test_a_front_is_confirmed_and_seen(study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert in_process.stdc_lab("search", study, "--out", out).returncode == 0
+    done = in_process.stdc_lab("search", study, "--out", out, "--confirm", "2")
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "2 trials on cpu" in said
+    assert "(#0 with seed 1000001)" in said
+    assert "1 network (1 of the front, 0 near it) trained again with 2 fresh seeds each" in said
+    assert "fresh seeds" in said
+    assert load_study(out)["confirmed_seeds"].tolist() == [2, 0, 0]
+    status = " ".join(in_process.stdc_lab("search", "--status", out).stdout.split())
+    assert "1 of 1 trials trained" in status
+    assert "(2)" in status
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--confirm", "0"], "--confirm: got 0; allowed: a whole number from 1, of fresh seeds"),
+        (["--confirm", "2", "--tie", "2"], "--tie: got 2; allowed: mIoU from 0 to 1"),
+        (["--tie", "0.1"], "--tie: allowed with --confirm K only"),
+        (["--confirm", "2", "--trials", "3"], "--confirm: got it beside --trials; allowed: search first"),
+        (["--confirm", "2", "--retime"], "--confirm: got it beside --retime"),
+        (["--confirm", "2", "--dry-run"], "--confirm: got it beside --dry-run"),
+        (["--confirm", "2"], "no study to confirm; run the search first"),
+    ],
+)
+def test_what_cannot_be_confirmed(study: Path, tmp_path: Path, options: list[str], message: str) -> None:
+    done = in_process.stdc_lab("search", study, "--out", tmp_path / "out", *options)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert not (tmp_path / "out").exists()
