@@ -142,17 +142,21 @@ def _render(
             ("Latency and cost", protocol.latency_rows(config, known, retimed_at)),
             ("Environment", [*protocol.environment_rows(known), ("Report by", f"stdc_lab {__version__}")]),
         ),
-        "commands": commands(config, retimed=bool(retimed_at)),
+        "commands": commands(
+            config, retimed=bool(retimed_at), fresh_seeds=int(frame["confirmed_seeds"].max() if len(frame) else 0)
+        ),
         "study_yaml": _as_yaml(config),
     }
     return environment.get_template("report.html.j2").render(values)
 
 
-def commands(config: StudyConfig, *, retimed: bool) -> list[tuple[str, str]]:
+def commands(config: StudyConfig, *, retimed: bool, fresh_seeds: int = 0) -> list[tuple[str, str]]:
     """What to type to run the study again: a command and what it does."""
     data = "" if config.data.name == "scenes" else f" --data {config.data.name}=PATH"
     search = f"stdc-lab search study.yaml{data} --out runs/{config.name}"
     lines = [(search, "trains and times every trial; called again, it goes on where it stopped")]
+    if fresh_seeds:
+        lines.append((f"{search} --confirm {fresh_seeds}", "trains the front and near ties again with fresh seeds"))
     if retimed:
         lines.append((f"{search} --retime", "times all finished networks anew, in one pass"))
     lines.append((f"stdc-lab report runs/{config.name}", "writes this page"))

@@ -111,6 +111,7 @@ def test_both_fronts_get_sections(frame, folder):
     page = render_report(folder, with_images=False).read_text(encoding="utf-8")
     assert "#2 – on the front, not confirmed" in page
     assert 'id="trial-3"' in page
+    assert "--confirm 2" in page
     assert "hollow marks are the single trainings" in page
 
 
