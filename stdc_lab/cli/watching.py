@@ -116,6 +116,8 @@ class ConsoleWatcher(Watcher):
                 f"mIoU {record.result.miou:.3f}  {ms}  {record.profile.macs / 1e9:.2f} GMACs  "
                 f"{record.profile.num_params / 1e6:.2f} M parameters  trained in {clock(record.result.seconds)}"
             )
+            if record.stopped is not None:
+                text = f"{record.stopped}; {text}"
             self.done += 1
             self._draw_front()
         self.console.print(f"trial {candidate.number:>3}{name}: {text}{self._time_left()}")

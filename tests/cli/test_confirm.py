@@ -1,13 +1,20 @@
 """`stdc-lab search --confirm` as a user types it."""
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from ruamel.yaml import YAML
 
 from stdc_lab.analysis.frame import load_study
+from stdc_lab.arch import ArchSpec
+from stdc_lab.cli.watching import ConsoleWatcher
+from stdc_lab.search.objective import Candidate
 from tests.cli import in_process
 from tests.search.test_driver import study_config
+from tests.study_folder import make_record
+from tests.study_folder import study_config as made_up_config
 
 
 @pytest.fixture
@@ -52,3 +59,17 @@ def test_what_cannot_be_confirmed(study: Path, tmp_path: Path, options: list[str
     assert done.returncode == 2
     assert message in " ".join(done.stderr.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_line_says_what_became_of_a_training() -> None:
+    spec, config = ArchSpec(), made_up_config()
+    console = Console(file=io.StringIO(), width=300)
+    watcher = ConsoleWatcher(console)
+    record = make_record(7, spec, config, 0.2, 12.0)
+    reason = "stopped at iteration 50: dominated by #1, #2"
+    watcher.trial_finished(Candidate(7, spec, config.train, 0), record.model_copy(update={"stopped": reason}), None)
+    watcher.trial_finished(Candidate(8, spec, config.train, 1_000_001, confirms=7), record, None)
+    assert isinstance(console.file, io.StringIO)
+    stopped, fresh = console.file.getvalue().splitlines()
+    assert stopped.startswith("trial   7: stopped at iteration 50: dominated by #1, #2; mIoU 0.200")
+    assert fresh.startswith("trial   8 (#7 with seed 1000001): mIoU 0.200")
