@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stdc_lab.search.folder import driver_lock
 from tests.cli.in_process import stdc_lab
 from tests.permissions import read_only
 from tests.search.test_driver import study_config
@@ -76,7 +77,9 @@ def test_a_folder_that_may_not_be_written_ends_a_search_with_what_to_do(study: P
 @pytest.mark.parametrize("command", ["status", "pruning", "report"])
 def test_what_only_reads_needs_no_right_to_write(study: Path, command: str, tmp_path: Path) -> None:
     elsewhere = ("--out", tmp_path / "report") if command == "report" else ()
-    with read_only(study, study / "study.db"):
+    with driver_lock(study):
+        pass
+    with read_only(study, *study.iterdir()):
         done = stdc_lab(*commands(study)[command], *elsewhere)
     assert done.returncode == 0, done.stderr
 
