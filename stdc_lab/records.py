@@ -416,10 +416,13 @@ def profile_key(
     head: Literal["seg", "cls"] = "seg",
     runtime: str = "eager",
     dtype: str = "float32",
+    compared_with: str | None = None,
 ) -> str:
     """Sixteen hexadecimal digits for a profile: the network, its input N×C×H×W, and all that its latency depends on.
 
     environment: the machine by its fingerprint, the threads and the versions; clock and device number do not count.
+    compared_with: the `arch_id` of the network that it was timed beside; left out where there is none, so that
+    profiles without a ratio keep their keys.
     """
     inputs = {
         "version": KEY_VERSION,
@@ -433,6 +436,8 @@ def profile_key(
         "threads": environment.threads,
         "versions": {"python": environment.python, "torch": environment.torch, **environment.versions},
     }
+    if compared_with is not None:
+        inputs["compared_with"] = compared_with
     return _digest(inputs)
 
 

@@ -62,8 +62,14 @@ def test_whatever_changes_a_profile_changes_its_key():
         key_here(environment=HERE.model_copy(update={"threads": 1})),
         key_here(environment=HERE.model_copy(update={"torch": "2.9.0"})),
         key_here(environment=HERE.model_copy(update={"versions": {"openvino": "2025.4"}})),
+        key_here(compared_with="abc"),
+        key_here(compared_with="abd"),
     ]
     assert len(set(keys)) == len(keys)
+
+
+def test_the_keys_of_profiles_without_a_ratio_stay_as_they_are():
+    assert key_here() == key_here(compared_with=None) == "85b4c62b9efcf423"
 
 
 def test_the_clock_of_the_moment_and_the_number_of_the_device_change_no_key_of_a_profile():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 import sqlalchemy
+from optuna.storages._rdb.models import SCHEMA_VERSION
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -33,6 +35,15 @@ class Place:
 
     url: str
     engine: dict[str, Any]
+
+
+class Written(NamedTuple):
+    """What a storage says of the Optuna that wrote it; None where it says nothing."""
+
+    library: str | None = None
+    schema: int | None = None
+    revision: str | None = None
+    """Of the schema, by Optuna's migrations."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,8 @@ def read_storage(folder_or_url: str | Path, study_name: str | None = None) -> St
     """A study as its storage holds it, from a study's folder or a storage's URL. Nothing is written or made.
 
     study_name: needed only where a storage holds several studies; a folder's study.yaml names its own.
-    Raises `StudyError` if there is no such storage, if it is not Optuna's, or does not hold the study.
+    Raises `StudyError` if there is no such storage, if it is not Optuna's or of another version, or does not hold the
+    study.
     """
     given = str(folder_or_url)
     config = None
@@ -89,8 +101,7 @@ def read_storage(folder_or_url: str | Path, study_name: str | None = None) -> St
 
 
 def _read(place: Place, shown: str, study_name: str | None, config: StudyConfig | None) -> StoredStudy:
-    _refuse_foreign(place, shown)
-    storage = optuna.storages.RDBStorage(place.url, engine_kwargs=place.engine, skip_table_creation=True)
+    storage = _open(place, shown)
     try:
         names = optuna.get_all_study_names(storage)
         wanted = study_name or _only_or_own(names, config, shown)
@@ -133,16 +144,50 @@ def _only_or_own(names: list[str], config: StudyConfig | None, shown: str) -> st
     raise StudyError(f"{shown}: holds several studies; give study_name, one of: {', '.join(sorted(names))}")
 
 
-def _refuse_foreign(place: Place, shown: str) -> None:
-    """Raise `StudyError` for a database without Optuna's tables: Optuna would write its own into it."""
+def _open(place: Place, shown: str) -> optuna.storages.RDBStorage:
+    """Optuna's view of a database. Raises `StudyError` for one into which Optuna would write on opening it."""
+    written = _written_by(place, shown)
+    if None in written or written.schema != SCHEMA_VERSION:
+        raise _other_version(written, shown)
+    try:
+        return optuna.storages.RDBStorage(place.url, engine_kwargs=place.engine, skip_table_creation=True)
+    except RuntimeError as error:  # so it says of a revision that is not its own
+        raise _other_version(written, shown) from error
+
+
+def _written_by(place: Place, shown: str) -> Written:
+    """Which Optuna wrote a database. Raises `StudyError` for one without Optuna's tables."""
     engine = sqlalchemy.create_engine(place.url, **place.engine)
     try:
         tables = set(sqlalchemy.inspect(engine).get_table_names())
+        if not tables >= OPTUNA_TABLES:
+            got = f"tables {', '.join(sorted(tables))[:200]}" if tables else "an empty database"
+            raise StudyError(f"{shown}: not an Optuna storage: got {got}; give a study.db that `stdc-lab search` wrote")
+        with engine.connect() as connection:
+            info = connection.execute(sqlalchemy.text("SELECT library_version, schema_version FROM version_info"))
+            library, schema = info.first() or (None, None)
+            revision = None
+            if "alembic_version" in tables:
+                revision = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar()
+        return Written(library, schema, revision)
     finally:
         engine.dispose()
-    if not tables >= OPTUNA_TABLES:
-        got = f"tables {', '.join(sorted(tables))[:200]}" if tables else "an empty database"
-        raise StudyError(f"{shown}: not an Optuna storage: got {got}; give a study.db that `stdc-lab search` wrote")
+
+
+def _other_version(written: Written, shown: str) -> StudyError:
+    """What to say of a storage whose schema is not that of the Optuna here."""
+    here = optuna.storages.RDBStorage("sqlite://")  # in memory; nothing else tells the revisions
+    known = [None, *here.get_all_versions()]
+    url = shown if "://" in shown else f"sqlite:///{shown}"
+    what_to_do = f"keep a copy of it, then: optuna storage upgrade --storage {shlex.quote(url)}"
+    if written.revision not in known or (written.schema or 0) > SCHEMA_VERSION:
+        what_to_do = "update Optuna (pip install -U optuna), or run the study anew in another folder"
+    return StudyError(
+        f"{shown}: of another Optuna version: got schema {written.schema or 'unknown'}, revision "
+        f"{written.revision or 'none'}, by Optuna {written.library or 'unknown'}; allowed: schema {SCHEMA_VERSION}, "
+        f"revision {here.get_head_version()}, as Optuna {optuna.__version__} writes it; nothing was changed; "
+        f"{what_to_do}"
+    )
 
 
 def _existing_folder(folder: Path) -> Path:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import math
+import sys
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import filelock
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -65,13 +65,20 @@ def print_status(folder: Path, console: Console | None = None) -> None:
 
 
 def is_at_work(folder: Path) -> bool:
-    """Whether a driver holds the folder's lock."""
-    path = folder / ".driver.lock"
-    if not path.exists():
-        return False
+    """Whether a driver holds the folder's lock. Needs no right to write.
+
+    The lock is shared for the moment of looking: others may look too, and a driver that starts just then waits for it.
+    """
+    if sys.platform == "win32":
+        return False  # a search needs Linux or macOS
+    import fcntl
+
     try:
-        filelock.FileLock(path).acquire(timeout=0).lock.release()
-    except filelock.Timeout:
+        with (folder / ".driver.lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # until the file is closed
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
         return True
     return False
 

@@ -24,6 +24,8 @@ from stdc_lab.errors import StudyError
 from stdc_lab.records import ProfileResult, TrialRecord
 
 STORAGE_WAIT_S = 60.0
+LOCK_WAIT_S = 1.0
+"""For a `--status` that looks at the lock in this very moment; another search keeps it for longer."""
 FREE_TO_CHANGE = ("trials", "title", "stale_trials")
 RUNS_FOLDER, PROFILES_FOLDER, CSV_FILE = "runs", "profiles", "trials.csv"
 Kept = TypeVar("Kept", TrialRecord, ProfileResult)
@@ -35,7 +37,7 @@ def driver_lock(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / ".driver.lock")
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOCK_WAIT_S)
     except filelock.Timeout:
         raise StudyError(
             f"{folder}: another search is at work on this folder; wait for it or use another --out"

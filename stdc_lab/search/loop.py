@@ -313,11 +313,13 @@ class Search:
         return last is not None and self.ledger.is_stale(last)
 
     def _profile_key(self, running: Running) -> str:
+        beside = self.config.compared_with
         return profile_key(
             running.candidate.spec.arch_id,
             self.machines[running.worker.device],
             num_classes=self.num_classes,
             input_shape=(1, 3, *self.config.latency.size),
+            compared_with=None if beside is None else beside[1].arch_id,
         )
 
     def _write_csv(self) -> None:

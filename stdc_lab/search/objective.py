@@ -109,7 +109,7 @@ def run_trial(
         num_classes=len(dataset.class_names),
         latency=study.latency,
         device=device,
-        compare_with=_compared_with(study),
+        compare_with=study.compared_with,
     )
     if judge.cost(cost) is not None:
         return None
@@ -156,11 +156,6 @@ def run_trial(
     write_text(folder / RECORD_FILE, record.model_dump_json(indent=1))
     tidy(folder)
     return record
-
-
-def _compared_with(study: StudyConfig) -> tuple[str, ArchSpec] | None:
-    """The network that all are timed beside, where a study asks for the ratio: the first that it names."""
-    return next(iter(study.known_networks.items())) if "latency_ratio" in study.figures else None
 
 
 def _boundary_f(network: StdcSegmenter, dataset: Dataset, config: TrainConfig, device: torch.device) -> float | None:

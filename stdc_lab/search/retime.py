@@ -16,7 +16,7 @@ from stdc_lab.machine import choose_device, environment, usable_cores
 from stdc_lab.nn import build_model
 from stdc_lab.profiling import measure_latency
 from stdc_lab.records import LatencyResult
-from stdc_lab.search.folder import CSV_FILE, driver_lock, open_study, read_record
+from stdc_lab.search.folder import CSV_FILE, driver_lock, open_study, read_record, storage_at_work
 
 
 def retime_study(
@@ -30,7 +30,7 @@ def retime_study(
     folder = Path(folder)
     config = read_study_config(folder)
     chosen = choose_device(device)
-    with driver_lock(folder):
+    with driver_lock(folder), storage_at_work(folder):
         study = open_study(config, folder)
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if not finished:

@@ -76,7 +76,7 @@ def _run(
     except Exception as error:
         log.exception("trial %d failed", task.candidate.number)
         known = isinstance(error, StdcLabError)
-        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        reason = str(error) if known else f"{type(error).__name__}: {error}".removesuffix(": ")
         # After another error memory may be in pieces, and a GPU that met one answers nothing any more.
         _send(connection, Failed(reason, out_of_memory=is_out_of_memory(error), ends=not known))
         if not known:

@@ -220,6 +220,36 @@ def test_a_foreign_database_is_said_and_gets_no_tables(tmp_path):
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "update alembic_version set version_num = 'v3.0.0.d'",
+            r"got schema 12, revision v3.0.0.d, by .*upgrade --s",
+        ),
+        (
+            "update alembic_version set version_num = 'v9.0.0.a'",
+            r"got schema 12, revision v9.0.0.a, by .*update O",
+        ),
+        ("update version_info set schema_version = 99", r"got schema 99, revision v3\S+, by Optuna 5.*update Optuna"),
+        ("delete from alembic_version", r"got schema 12, revision none, by Optuna 5.*storage upgrade --storage"),
+        ("drop table alembic_version", r"got schema 12, revision none, by Optuna 5.*storage upgrade --storage"),
+        ("delete from version_info", r"got schema unknown, revision v3\S+, by Optuna unknown; allowed: schema 12,"),
+    ],
+)
+def test_a_storage_of_another_optuna_is_said_and_not_written(tmp_path, change, message):
+    with open_study(tmp_path, study_config()):
+        pass
+    path = tmp_path / "study.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(change)
+    content = path.read_bytes()
+    with pytest.raises(StudyError, match=rf"study\.db: of another Optuna version: {message}") as caught:
+        load_study(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == content
+
+
 def test_a_storage_without_a_study_is_said(tmp_path):
     storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
     storage.engine.dispose()

@@ -1,10 +1,12 @@
+import fcntl
 import io
+import threading
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from stdc_lab.cli.status import print_status, sparkline
+from stdc_lab.cli.status import is_at_work, print_status, sparkline
 from stdc_lab.cli.watching import ConsoleWatcher
 from stdc_lab.errors import StudyError
 from stdc_lab.records import ProfileResult
@@ -74,6 +76,20 @@ def test_a_study_that_was_killed_is_not_at_work_and_the_status_changes_nothing(t
     before = (tmp_path / "study.db").read_bytes()
     assert "0 of 20 trials trained (1 running); no search is at work on it" in said(tmp_path)
     assert (tmp_path / "study.db").read_bytes() == before
+
+
+def test_whoever_looks_keeps_no_driver_from_starting_and_takes_no_other_for_one(tmp_path: Path) -> None:
+    with driver_lock(tmp_path):
+        assert is_at_work(tmp_path)
+    assert not is_at_work(tmp_path)
+    looking = (tmp_path / ".driver.lock").open("rb")
+    fcntl.flock(looking, fcntl.LOCK_SH)  # as is_at_work does, and for longer than it
+    assert not is_at_work(tmp_path)
+    ends = threading.Timer(0.2, looking.close)
+    ends.start()
+    with driver_lock(tmp_path):
+        assert is_at_work(tmp_path)
+    ends.join()
 
 
 def test_the_status_of_what_is_no_study(tmp_path: Path) -> None:

@@ -210,6 +210,20 @@ def test_one_architecture_is_timed_once(crew: Crew, tmp_path: Path) -> None:
     assert frame["latency_ms"].nunique() == 1
 
 
+def test_a_profile_is_not_used_again_where_its_ratio_is_to_another_network(crew: Crew, tmp_path: Path) -> None:
+    decoder = {"context_width": 8, "fusion_width": 8, "head_width": 8}
+    one, other = ({"base_width": width, "decoder": decoder} for width in (4, 6))
+    asked = {"objectives": ["miou", "latency_ratio"]}
+    run_study(study_config(**asked, networks={"one": one}, trials=1), tmp_path / "before", crew=crew)
+    shutil.copytree(tmp_path / "before" / "profiles", tmp_path / "after" / "profiles")
+    config = study_config(**asked, networks={"other": other, "one": one}, trials=2)
+    run_study(config, tmp_path / "after", crew=crew)
+    for key in load_study(tmp_path / "after")["trial_key"]:
+        path = tmp_path / "after" / "runs" / key / "trial.json"
+        latency = TrialRecord.model_validate_json(path.read_bytes()).profile.latency
+        assert latency is not None and latency.reference == "other"
+
+
 def test_a_reference_killed_before_it_was_drawn_is_not_requeued_as_a_random_network(crew: Crew, tmp_path: Path) -> None:
     vary = {"num_blocks": {"type": "int", "low": 2, "high": 6}}
     config = study_config(space={"name": "one", "vary": vary}, references=["stdc1"], trials=1)
