@@ -3,8 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from stdc_lab.search import Crew
 
 # The networks of the tests are too small to share: more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,3 +21,12 @@ def own_lock_and_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
         patch.setitem(os.environ, "STDC_LAB_LOCK", str(folder / "lock"))
         patch.setitem(os.environ, "STDC_LAB_CACHE", str(folder / "cache"))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def crew(own_lock_and_cache: Path) -> Iterator["Crew"]:
+    """One worker for all studies of a test process: importing PyTorch takes longer than what it does here."""
+    from stdc_lab.search import Crew
+
+    with Crew() as crew:
+        yield crew
