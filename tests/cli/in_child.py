@@ -28,6 +28,8 @@ class Child:
 
     def __init__(self, folder: Path, number: int, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         self._files = (folder / f"out{number}.txt", folder / f"err{number}.txt")
+        for file in self._files:
+            file.touch()
         values = (*map(str, self._files), dict(os.environ), function, *arguments)
         self.process = context.Process(target=_run, args=values)
         self.process.start()
