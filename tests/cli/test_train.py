@@ -14,8 +14,6 @@ from tests.cli.in_process import stdc_lab
 from tests.cli.tiny_training import DATA, SPEC, assert_refused, contents, curve, read, write
 from tests.data.trees import write_own
 
-pytestmark = pytest.mark.usefixtures("no_tensorboard")
-
 
 def test_it_explains_itself_with_an_example() -> None:
     assert "Example: stdc-lab train" in stdc_lab("train", "--help").stdout

@@ -13,9 +13,6 @@ from tests.cli import in_child
 from tests.cli.in_process import stdc_lab
 from tests.cli.tiny_training import assert_refused, curve, write
 
-pytestmark = pytest.mark.usefixtures("no_tensorboard")
-
-
 LONG = {"iterations": 24, "evaluations": 3, "every": 3}
 
 

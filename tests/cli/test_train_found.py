@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-import pytest
 from optuna.trial import TrialState
 
 from tests.cli.in_process import stdc_lab
 from tests.cli.tiny_training import DATA, TRAIN, assert_refused, curve, read
 from tests.study_folder import add_complete, add_unfinished, open_study, study_config
-
-pytestmark = pytest.mark.usefixtures("no_tensorboard")
 
 
 def study(folder: Path) -> Path:

@@ -1,6 +1,5 @@
 """The trainings that the tests of this folder share, and read only."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +14,8 @@ from tests.training.run.tiny import CPU, RECIPE, halves, stopped_at
 
 @pytest.fixture(scope="package", autouse=True)
 def short_trainings() -> Iterator[None]:
-    """TensorBoard takes longer to import than most of them; a point of the result's curve is two or three steps."""
+    """A point of the result's curve is two or three steps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "torch.utils.tensorboard", None)
         patch.setattr(trainer_module, "CURVE_POINTS", 2)
         yield
 
