@@ -1,8 +1,9 @@
-import subprocess
-import sys
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -11,48 +12,84 @@ import torch
 from stdc_lab import machine
 from stdc_lab.errors import StdcLabError
 from stdc_lab.machine import choose_device, choose_dtype, cpu_threads, environment, machine_lock
+from tests.cli.in_child import context
 
-HOLD = """
-import sys
-from stdc_lab.machine import machine_lock
-with machine_lock(alone=sys.argv[1] == "alone"):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
+
+class Holder:
+    """Another process that takes the lock, and holds it until it is told to let it go."""
+
+    def __init__(self, kind: str) -> None:
+        self._mine, theirs = context.Pipe()
+        self._process = context.Process(target=hold, args=(theirs, kind == "alone", dict(os.environ)))
+        self._process.start()
+        theirs.close()
+
+    def wait_until_held(self) -> None:
+        assert self._mine.poll(60) and self._mine.recv() == "held"
+
+    def let_go(self) -> None:
+        self._mine.send("enough")
+
+    def lives(self) -> bool:
+        return self._process.is_alive()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def status(self) -> int | None:
+        self._process.join(10)
+        return self._process.exitcode
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._mine.close()
+
+
+def hold(connection: Connection, alone: bool, variables: dict[str, str]) -> None:
+    os.environ.update(variables)
+    with machine_lock(alone=alone):
+        connection.send("held")
+        connection.recv()
 
 
 @contextmanager
-def holder(kind: str) -> Iterator["subprocess.Popen[str]"]:
-    """Another process that holds the lock until its input ends."""
-    command = [sys.executable, "-c", HOLD, kind]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
+def started(kind: str) -> Iterator[Holder]:
+    process = Holder(kind)
+    try:
         yield process
-        process.kill()
+    finally:
+        process.end()
+
+
+@contextmanager
+def holder(kind: str) -> Iterator[Holder]:
+    """One that holds the lock."""
+    with started(kind) as process:
+        process.wait_until_held()
+        yield process
 
 
 def test_trainings_share_the_lock(caplog: pytest.LogCaptureFixture) -> None:
     with holder("shared") as other, machine_lock(alone=False) as held:
         assert held
-        assert other.poll() is None
+        assert other.lives()
     assert caplog.text == ""
 
 
 @pytest.mark.parametrize(("theirs", "alone"), [("shared", True), ("alone", False), ("alone", True)])
 def test_a_timer_is_alone(theirs: str, alone: bool, caplog: pytest.LogCaptureFixture) -> None:
     with holder(theirs) as other:
-        assert other.stdin is not None
-        threading.Timer(0.3, other.stdin.close).start()
+        threading.Timer(0.3, other.let_go).start()
         with machine_lock(alone=alone):
-            assert other.wait(10) == 0
+            assert other.status() == 0
     assert "waiting for the machine's lock" in caplog.text
 
 
 def test_a_killed_process_leaves_no_lock() -> None:
     with holder("alone") as other:
         other.kill()
-        other.wait()
+        assert other.status() == -signal.SIGKILL
         with machine_lock(alone=True) as held:
             assert held
 
@@ -100,34 +137,26 @@ def test_threads_are_put_back_and_the_fingerprint_does_not_depend_on_them() -> N
 def test_a_training_steps_aside_for_a_timer_and_takes_its_place_again(tmp_path: Path) -> None:
     with machine_lock(alone=False) as mine:
         assert not mine.timer_waits()
-        command = [sys.executable, "-c", HOLD, "alone"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as timer:
-            assert timer.stdin is not None and timer.stdout is not None
+        with started("alone") as timer:
             while not mine.timer_waits():
-                assert timer.poll() is None
-            threading.Timer(0.3, timer.stdin.close).start()
+                assert timer.lives()
+            threading.Timer(0.3, timer.let_go).start()
             mine.step_aside()  # comes back only when the timer is done
-            assert timer.wait(10) == 0
-            assert timer.stdout.read() == "held\n"
+            assert timer.status() == 0
+            timer.wait_until_held()  # which it did say
         assert not mine.timer_waits()
         with holder("shared") as other:
-            assert other.poll() is None
+            assert other.lives()
 
 
 def test_a_timer_that_waits_comes_before_a_training_that_begins_later() -> None:
-    with (
-        holder("shared") as first,
-        subprocess.Popen(
-            [sys.executable, "-c", HOLD, "alone"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as timer,
-    ):
-        assert first.stdin is not None and timer.stdin is not None and timer.stdout is not None
+    with holder("shared") as first, started("alone") as timer:
         with machine_lock(alone=False) as mine:
             while not mine.timer_waits():
-                assert timer.poll() is None
+                assert timer.lives()
         # The training of this test has ended; another one that begins now waits until the timer is done.
-        threading.Timer(0.2, first.stdin.close).start()
-        threading.Timer(0.6, timer.stdin.close).start()
+        threading.Timer(0.2, first.let_go).start()
+        threading.Timer(0.6, timer.let_go).start()
         with machine_lock(alone=False):
-            assert timer.wait(10) == 0
-            assert timer.stdout.read() == "held\n"
+            assert timer.status() == 0
+            timer.wait_until_held()

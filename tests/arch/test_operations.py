@@ -18,6 +18,7 @@ from stdc_lab.arch.operations import Operation, operations, peak
 from stdc_lab.arch.theory import analyse, layers
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.nn import build_classifier, build_model
+from tests.arch.sketches import sketch
 from tests.arch.strategies import specs
 
 EXAMPLES = int(os.environ.get("STDC_LAB_EXAMPLES", "60"))
@@ -117,8 +118,7 @@ def test_a_segmenter_runs_what_is_said(
     spec: ArchSpec, size: tuple[int, int], classes: int, auxiliary: bool, strides: set[int]
 ) -> None:
     heads = TrainingHeads(auxiliary=auxiliary, detail_strides=tuple(sorted(strides)))  # type: ignore[arg-type]
-    with torch.device("meta"):
-        network = build_model(spec, classes, heads)
+    network = sketch(build_model, spec, classes, heads)
     options = {"auxiliary": auxiliary, "detail_strides": heads.detail_strides}
     done = operations(spec, size, classes, **options)  # type: ignore[arg-type]
     assert_runs(done, network, size)
@@ -142,8 +142,7 @@ def order(done: tuple[Operation, ...]) -> Any:
 @given(specs(), sizes, st.integers(2, 30))
 @example(presets["stdc2"], (224, 224), 1000)
 def test_a_classifier_runs_what_is_said(spec: ArchSpec, size: tuple[int, int], classes: int) -> None:
-    with torch.device("meta"):
-        network = build_classifier(spec, classes)
+    network = sketch(build_classifier, spec, classes)
     done = operations(spec, size, classes, head="cls")
     assert_runs(done, network, size)
     assert_parts_agree(spec, done, size, classes, {"head": "cls"})

@@ -17,8 +17,10 @@ from torch.distributed import TCPStore
 from stdc_lab.cli.main import main
 
 START_S = 120.0
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["stdc_lab.training.run", "stdc_lab.cli.training", "tests.cli.in_child"])
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(
+    ["stdc_lab.training.run", "stdc_lab.cli.training", "stdc_lab.search", "stdc_lab.cli.watching", "tests.cli.in_child"]
+)
 
 
 class Child:
@@ -26,8 +28,10 @@ class Child:
 
     def __init__(self, folder: Path, number: int, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         self._files = (folder / f"out{number}.txt", folder / f"err{number}.txt")
+        for file in self._files:
+            file.touch()
         values = (*map(str, self._files), dict(os.environ), function, *arguments)
-        self.process = _context.Process(target=_run, args=values)
+        self.process = context.Process(target=_run, args=values)
         self.process.start()
         assert self.process.pid is not None
         self.pid = self.process.pid
@@ -47,8 +51,11 @@ class Child:
 
     def wait_for(self, path: Path) -> None:
         """Wait until it has written a file."""
+        self.wait_until(path.exists)
+
+    def wait_until(self, happened: Callable[[], bool]) -> None:
         until = time.monotonic() + START_S
-        while not path.exists():
+        while not happened():
             assert self.process.is_alive() and time.monotonic() < until, self.errors
             time.sleep(0.01)
 

@@ -46,12 +46,11 @@ class Looks(ConsoleWatcher):
             self.seen = said(self.study)
 
 
-def test_the_status_of_a_study_before_during_and_after(tmp_path: Path) -> None:
-    with Crew() as crew:
-        config = study_config(references=["stdc1"], trials=2)
-        watcher = Looks(tmp_path)
-        with watcher:
-            run_study(config, tmp_path, crew=crew, watcher=watcher)
+def test_the_status_of_a_study_before_during_and_after(crew: Crew, tmp_path: Path) -> None:
+    config = study_config(references=["stdc1"], trials=2)
+    watcher = Looks(tmp_path)
+    with watcher:
+        run_study(config, tmp_path, crew=crew, watcher=watcher)
     assert "1 of 2 trials trained (1 running); a search is at work on 1" in watcher.seen
     assert "trial   1  " in watcher.seen
     assert "left: 1 trainings, 1 at a time" in watcher.seen

@@ -1,78 +1,18 @@
-"""`stdc-lab train` as it is called: killed, gone on with, given what it cannot use."""
+"""`stdc-lab train` as it is called, also with what it cannot use."""
 
-import csv
 import json
-import os
-import signal
-import sys
 from pathlib import Path
-from typing import Any
 
 import filelock
 import pytest
 import torch
-from optuna.trial import TrialState
-from ruamel.yaml import YAML
 
-from stdc_lab.arch import ArchSpec, DecoderSpec, presets
+from stdc_lab.arch import presets
 from stdc_lab.nn import build_classifier, build_model
-from stdc_lab.nn.checkpoints import load_checkpoint, save_checkpoint
-from tests.cli import in_child
+from stdc_lab.nn.checkpoints import save_checkpoint
 from tests.cli.in_process import stdc_lab
+from tests.cli.tiny_training import DATA, SPEC, assert_refused, contents, curve, read, write
 from tests.data.trees import write_own
-from tests.study_folder import add_complete, add_unfinished, open_study, study_config
-
-SPEC = ArchSpec(base_width=8, depths=(1, 1, 1), num_blocks=2, decoder=DecoderSpec(16, 16, 16))
-DATA = {"name": "scenes", "size": "48x64", "train_images": 4, "val_images": 2}
-TRAIN = {"iterations": 6, "batch_size": 2, "learning_rate": 0.05, "warmup_iterations": 1, "evaluations": 2}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_tensorboard() -> Any:
-    """It takes longer to import than most trainings here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "torch.utils.tensorboard", None)
-        yield
-
-
-def write(path: Path, *, arch: Any = None, data: Any = None, every: int = 2, **train: Any) -> Path:
-    """A training's YAML, of a second or so."""
-    content = {
-        "name": "tiny",
-        "arch": (arch or SPEC).to_dict(),
-        "data": data or DATA,
-        "train": {**TRAIN, **train},
-        "checkpoint_every": every,
-    }
-    with path.open("w") as file:
-        YAML(typ="safe", pure=True).dump(content, file)
-    return path
-
-
-def curve(folder: Path) -> list[dict[str, str]]:
-    with (folder / "curve.csv").open() as file:
-        return list(csv.DictReader(file))
-
-
-def read(path: Path) -> Any:
-    return YAML(typ="safe", pure=True).load(path.read_text())
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".training.lock"}
-
-
-def assert_refused(done: Any, *parts: str) -> None:
-    """One message, status 2."""
-    said = " ".join(done.stderr.split())
-    assert done.returncode == 2, done.stderr
-    assert all(part in said for part in parts), said
-    assert "Traceback" not in done.stderr
-
-
-@pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    return write(tmp_path / "tiny.yaml")
 
 
 def test_it_explains_itself_with_an_example() -> None:
@@ -127,120 +67,6 @@ def test_another_length_shortens_what_no_longer_fits(recipe: Path, tmp_path: Pat
     )
 
 
-LONG = {"iterations": 24, "evaluations": 3, "every": 3}
-
-
-@pytest.fixture(scope="module")
-def through(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training long enough to be killed, which was not."""
-    folder = tmp_path_factory.mktemp("through")
-    done = stdc_lab("train", write(folder / "tiny.yaml", **LONG), "--out", folder / "run")
-    assert done.returncode == 0, done.stderr
-    return folder / "run"
-
-
-def assert_joined(folder: Path, through: Path) -> None:
-    """Every iteration once, with the loss it has in a training that ran through."""
-    assert [row["iteration"] for row in curve(folder)] == [str(number) for number in range(1, 25)]
-    assert (folder / "curve.csv").read_bytes() == (through / "curve.csv").read_bytes()
-    for name in ("last.pt", "best.pt"):
-        mine, theirs = (torch.load(place / name, weights_only=True) for place in (folder, through))
-        assert all(torch.equal(tensor, theirs["state"][key]) for key, tensor in mine["state"].items())
-        assert mine["protocol"] == theirs["protocol"]
-
-
-def test_a_killed_training_is_gone_on_with_where_its_state_was(through: Path, tmp_path: Path) -> None:
-    path, out = write(tmp_path / "tiny.yaml", **LONG), tmp_path / "run"
-    for state in ("state.pt", "best.pt"):
-        with in_child.child(tmp_path, in_child.stdc_lab, "train", path, "--out", out) as training:
-            training.wait_for(out / state)
-            training.process.kill()
-            assert training.status() == -signal.SIGKILL
-    assert not (out / "result.json").exists()
-    done = stdc_lab("train", path, "--out", out)
-    assert done.returncode == 0, done.stderr
-    assert "going on after iteration" in done.stdout
-    assert_joined(out, through)
-
-
-def test_an_interrupt_ends_with_130_and_says_how_to_go_on(through: Path, tmp_path: Path) -> None:
-    path, out = write(tmp_path / "tiny.yaml", **LONG), tmp_path / "run"
-    for number, written in ((signal.SIGINT, "state.pt"), (signal.SIGTERM, "best.pt")):
-        with in_child.child(tmp_path, in_child.stdc_lab, "train", path, "--out", out) as training:
-            training.wait_for(out / written)
-            os.kill(training.pid, number)
-            assert training.status() == 130
-            state = torch.load(out / "state.pt", weights_only=True)["trainer"]["iteration"]
-            kept = f"stopped; the state of iteration {state} is kept in {out}: the same command goes on from there"
-            assert kept in training.output
-            assert "stopping after this step; once more: at once, without its state" in training.errors
-            assert training.errors.endswith("interrupted; what was finished is kept\n")
-    assert not (out / "result.json").exists()
-    done = stdc_lab("train", path, "--out", out)
-    assert f"going on after iteration {state}\n" in done.stdout
-    assert_joined(out, through)
-
-
-def test_a_diverged_training_ends_with_2_and_leads_there_again(tmp_path: Path) -> None:
-    # Rate times decay is far beyond 1: each step blows the weights up, until they are no numbers.
-    path = write(
-        tmp_path / "tiny.yaml", iterations=60, evaluations=1, learning_rate=10, weight_decay=1, decoder_rate_factor=100
-    )
-    done = stdc_lab("train", path, "--out", "run", cwd=tmp_path)
-    assert_refused(done, "try a lower train.learning_rate (now 10.0)", "is kept in run and leads here again: use ano")
-    assert "last: mIoU" not in done.stdout
-    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)["trainer"]
-    assert all(tensor.isfinite().all() for tensor in state["network"].values())
-    last = load_checkpoint(tmp_path / "run" / "last.pt")
-    assert last.protocol["iteration"] == state["iteration"]
-    assert all(tensor.isfinite().all() for tensor in last.network.state_dict().values())
-    again = stdc_lab("train", path, "--out", "run", cwd=tmp_path)
-    assert f"going on after iteration {state['iteration']}\n" in again.stdout
-    assert again.stderr == done.stderr
-
-
-def test_a_full_disk_ends_with_2_and_names_the_file(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, states = torch.save, iter(range(1, 100))
-
-    def save(content: Any, path: Path) -> None:
-        if path.name == "state.pt.partial" and next(states) == 3:
-            path.write_bytes(b"as much as there was room for")
-            raise OSError(28, "No space left on device")
-        real(content, path)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", save)
-        done = stdc_lab("train", recipe, "--out", "run", cwd=tmp_path)
-    assert_refused(
-        done,
-        "error: run/state.pt: cannot be written: No space left on device; the state of iteration 3 is kept in run. "
-        "Once there is room, the same command goes on",
-    )
-    assert not list((tmp_path / "run").glob("*.partial"))
-    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["trainer"]["iteration"] == 3
-    done = stdc_lab("train", recipe, "--out", "run", cwd=tmp_path)
-    assert done.returncode == 0 and "going on after iteration 3" in done.stdout
-    assert [row["iteration"] for row in curve(tmp_path / "run")] == list("123456")
-
-
-def test_a_picture_that_cannot_be_written_loses_nothing(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*arguments: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    options = ("--out", "run", "--iterations", "1")
-    with monkeypatch.context() as patch:
-        patch.setattr("stdc_lab.reporting.figures.save_png", full)
-        done = stdc_lab("train", recipe, *options, cwd=tmp_path)
-    assert_refused(done, "run/curve.png: cannot be written: No space left on device; everything else of it is kept")
-    done = stdc_lab("train", recipe, *options, cwd=tmp_path)
-    assert done.returncode == 0 and "nothing to train" in done.stdout
-    assert (tmp_path / "run" / "curve.png").stat().st_size > 1000
-
-
 def test_a_folder_in_use_or_begun_with_something_else_is_left_alone(recipe: Path, tmp_path: Path) -> None:
     assert stdc_lab("train", recipe, "--out", "run", "--iterations", "2", cwd=tmp_path).returncode == 0
     before = contents(tmp_path / "run")
@@ -256,68 +82,6 @@ def test_a_folder_in_use_or_begun_with_something_else_is_left_alone(recipe: Path
         "data.train_images: was 4, is 5 train.iterations: was 2, is 6 train.learning_rate: was 0.05, is 0.04",
     )
     assert contents(tmp_path / "run") == before
-
-
-def study(folder: Path) -> Path:
-    """A study of four trials: one finished with detail heads, one without, one failed, one of stdc1."""
-    space = {
-        "name": "core",
-        "vary": {
-            "base_width": {"type": "choice", "values": [8]},
-            "depths": {"type": "choice", "values": [[1, 1, 1]]},
-            "num_blocks": {"type": "int", "low": 2, "high": 4},
-            "heads.detail_strides": {"type": "choice", "values": [[], [8]]},
-        },
-    }
-    config = study_config(space=space, data=DATA, train={**TRAIN, "iterations": 1, "warmup_iterations": 0,
-                                                         "evaluations": 1})  # fmt: skip
-    with open_study(folder, config) as opened:
-        for number, strides in ((2, "8"), (3, "none")):
-            params = {"base_width": 8, "depths": "1-1-1", "num_blocks": number, "heads.detail_strides": strides}
-            add_complete(opened, folder, config, miou=0.4, latency_ms=20.0, params=params)
-        add_unfinished(opened, config, TrialState.FAIL, reason="no room")
-        add_complete(opened, folder, config, miou=0.5, latency_ms=30.0, reference="stdc1")
-    return folder
-
-
-def test_a_found_network_is_trained_fully(tmp_path: Path) -> None:
-    study(tmp_path / "my study 2.0")
-    done = stdc_lab("train", "--from", "my study 2.0", "--trial", "1", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    folder = tmp_path / "runs" / "my_study_2_0_trial1"
-    kept = read(folder / "training.yaml")
-    assert (kept["arch"]["base_width"] if "base_width" in kept["arch"] else kept["arch"]["widths"][1]) == 8
-    assert kept["arch"]["num_blocks"] == 3
-    assert kept["train"]["heads"]["detail_strides"] == []  # the trial's own, not the study's
-    assert kept["data"] == {**kept["data"], **DATA}
-    assert len(curve(folder)) == kept["train"]["iterations"] == 20
-    again = stdc_lab("train", "--from", "my study 2.0", "--trial", "1", cwd=tmp_path)
-    assert "all 20 iterations were done before" in again.stdout
-
-
-def test_a_found_network_by_another_recipe(recipe: Path, tmp_path: Path) -> None:
-    study(tmp_path / "study")
-    done = stdc_lab("train", recipe, "--from", "study", "--trial", "0", "--iterations", "2", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    kept = read(tmp_path / "runs" / "study_trial0_tiny" / "training.yaml")
-    assert kept["arch"]["num_blocks"] == 2
-    assert kept["train"]["learning_rate"] == 0.05 and kept["train"]["iterations"] == 2
-    # It is named by what it is made of, which a later call reads back.
-    assert (
-        stdc_lab("train", recipe, "--from", "study", "--trial", "0", "--iterations", "2", cwd=tmp_path).returncode == 0
-    )
-
-
-def test_a_trial_that_is_not_there_lists_those_that_are(recipe: Path, tmp_path: Path) -> None:
-    folder = study(tmp_path / "study")
-    for number in (2, 9, -1):
-        done = stdc_lab("train", "--from", "study", "--trial", number, cwd=tmp_path)
-        assert_refused(done, f"--trial: got {number}; allowed: a finished trial of study: 0, 1, 3")
-    for record in (folder / "runs").glob("*/trial.json"):
-        record.unlink()
-    done = stdc_lab("train", "--from", "study", "--trial", "0", cwd=tmp_path)
-    assert_refused(done, "study: the record of trial 0 is gone (runs/", "give a training's YAML too")
-    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(

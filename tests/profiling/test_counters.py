@@ -68,7 +68,7 @@ def assert_closes(network: StdcSegmenter | StdcClassifier, size: tuple[int, int]
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a smaller example would be as hard to understand
 )
-@given(specs(), st.tuples(st.integers(32, 130), st.integers(32, 130)), st.integers(2, 30), st.booleans(), some_heads)
+@given(specs(), st.tuples(st.integers(32, 70), st.integers(32, 70)), st.integers(2, 30), st.booleans(), some_heads)
 def test_the_accounting_closes(
     spec: ArchSpec, size: tuple[int, int], classes: int, classifier: bool, heads: TrainingHeads | None
 ) -> None:

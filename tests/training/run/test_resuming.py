@@ -1,0 +1,152 @@
+"""A training in a folder: stopped and called again in every way, it ends as one that ran through."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from stdc_lab.config.recipe import RecipeConfig
+from stdc_lab.config.training import TrainingHeads
+from stdc_lab.data import Dataset
+from stdc_lab.nn.checkpoints import load_checkpoint
+from stdc_lab.records import TrainingOutcome
+from stdc_lab.training import trainer as trainer_module
+from stdc_lab.training.run import run_training
+from tests.training.run.tiny import (
+    CPU,
+    RECIPE,
+    Notes,
+    assert_same_training,
+    contents,
+    load,
+    recipe_of,
+    same,
+    stopped_at,
+    unchanged,
+)
+
+
+def test_a_training_keeps_all_that_was_promised(through: tuple[Path, TrainingOutcome], dataset: Dataset) -> None:
+    folder, outcome = through
+    assert {path.name for path in folder.iterdir() if not path.name.startswith(("events", "."))} == {
+        "training.yaml", "account.txt", "curve.csv", "state.pt", "last.pt", "best.pt", "result.json"
+    }  # fmt: skip
+    with (folder / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["iteration"]) for row in rows] == list(range(1, 7))
+    assert [bool(row["miou"]) for row in rows] == [number in (3, 6) for number in range(1, 7)]
+    last, best = load_checkpoint(folder / "last.pt"), load_checkpoint(folder / "best.pt")
+    assert last.protocol["miou"] == outcome.last.miou == float(rows[5]["miou"])
+    assert last.protocol["iteration"] == 6
+    assert best.protocol["miou"] == outcome.best_miou == max(float(rows[2]["miou"]), float(rows[5]["miou"]))
+    assert best.protocol["iteration"] == outcome.best_iteration
+    assert last.protocol["start"] == "random weights"
+    assert TrainingOutcome.model_validate_json((folder / "result.json").read_bytes()) == outcome
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        recipe_of(),
+        recipe_of(faithful=True, accumulation=2, ema_decay=0.0, loss={"cross_entropy": "ohem"}),
+        recipe_of(norms="frozen", heads=TrainingHeads(auxiliary=False, detail_strides=(4, 8)), data_workers=3),
+    ],
+    ids=["averaged", "faithful", "frozen"],
+)
+def test_a_training_that_was_stopped_ends_as_one_that_ran_through(
+    recipe: RecipeConfig, through: tuple[Path, TrainingOutcome], dataset: Dataset, tmp_path: Path
+) -> None:
+    if recipe == RECIPE:
+        reference, whole = through
+    else:
+        reference = tmp_path / "whole"
+        whole = run_training(recipe, reference, dataset, CPU)
+    first = stopped_at(1, recipe, tmp_path / "parts", dataset)
+    assert first.steps == [1]
+    assert first.stopped == [
+        f"stopped; the state of iteration 1 is kept in {tmp_path}/parts: the same command goes on from there"
+    ]
+    assert load_checkpoint(tmp_path / "parts" / "last.pt").protocol["iteration"] == 1
+    torch.manual_seed(77)  # whatever the caller's random state
+    second = stopped_at(5, recipe, tmp_path / "parts", dataset)
+    assert second.steps == [2, 3, 4, 5]
+    third = Notes()
+    outcome = run_training(recipe, tmp_path / "parts", dataset, CPU, hears=third.hears)
+    assert third.steps == [6]
+    assert third.texts[0].endswith("going on after iteration 5\n")
+    assert_same_training(tmp_path / "parts", reference)
+    assert (outcome.best_miou, outcome.best_iteration) == (whole.best_miou, whole.best_iteration)
+
+
+def test_the_seconds_of_all_parts_add_up(dataset: Dataset, tmp_path: Path) -> None:
+    stopped_at(1, RECIPE, tmp_path, dataset)
+    state = load(tmp_path / "state.pt")
+    assert state["seconds"] > 0
+    torch.save({**state, "seconds": 5000.0}, tmp_path / "state.pt")
+    stopped_at(5, RECIPE, tmp_path, dataset)
+    assert 5000 < load(tmp_path / "state.pt")["seconds"] < 5100
+    # Weights that were not evaluated claim no mIoU.
+    assert load_checkpoint(tmp_path / "last.pt").protocol["miou"] is None
+    assert load_checkpoint(tmp_path / "best.pt").protocol["miou"] is not None
+    assert 5000 < run_training(RECIPE, tmp_path, dataset, CPU).last.seconds < 5100
+
+
+def test_the_best_of_an_earlier_part_stays_the_best(dataset: Dataset, tmp_path: Path) -> None:
+    stopped_at(4, RECIPE, tmp_path, dataset)
+    state = load(tmp_path / "state.pt")
+    assert state["best"]["iteration"] == 3
+    state["best"]["score"] = 0.99
+    torch.save(state, tmp_path / "state.pt")
+    best = (tmp_path / "best.pt").read_bytes()
+    outcome = run_training(RECIPE, tmp_path, dataset, CPU)
+    assert (outcome.best_miou, outcome.best_iteration) == (0.99, 3)
+    assert outcome.last.miou < 0.99
+    assert (tmp_path / "best.pt").read_bytes() == best
+
+
+def test_a_finished_training_is_only_reported(
+    through: tuple[Path, TrainingOutcome], dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, outcome = through
+    before, notes = contents(folder), Notes()
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module, "evaluate", None)
+        again = run_training(RECIPE, folder, dataset, CPU, hears=notes.hears)
+    assert again == outcome
+    assert notes.steps == []
+    assert notes.texts == [f"{folder}: all 6 iterations were done before; nothing to train\n"]
+    assert unchanged(before, folder)
+
+
+def test_a_finished_trainings_files_that_are_gone_are_made_anew(dataset: Dataset, tmp_path: Path) -> None:
+    outcome = run_training(recipe_of(iterations=3), tmp_path, dataset, CPU)
+    last = load(tmp_path / "last.pt")
+    (tmp_path / "last.pt").unlink()
+    (tmp_path / "result.json").unlink()
+    again = run_training(recipe_of(iterations=3), tmp_path, dataset, CPU)
+    assert again == outcome
+    assert same(load(tmp_path / "last.pt"), last)
+    assert TrainingOutcome.model_validate_json((tmp_path / "result.json").read_bytes()) == outcome
+
+
+def test_rows_beyond_the_state_and_half_written_ones_are_dropped(
+    through: tuple[Path, TrainingOutcome], dataset: Dataset, tmp_path: Path
+) -> None:
+    stopped_at(1, RECIPE, tmp_path, dataset)
+    with (tmp_path / "curve.csv").open("a") as file:
+        file.write("2,1.5,0.01,\r\n3,1.4,0.009,0.2\r\n4,1.")
+    (tmp_path / "state.pt.partial").write_bytes(b"cut off")  # what a kill leaves
+    run_training(RECIPE, tmp_path, dataset, CPU)
+    assert_same_training(tmp_path, through[0])
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_what_has_no_effect_on_the_weights_may_change(
+    through: tuple[Path, TrainingOutcome], dataset: Dataset, tmp_path: Path
+) -> None:
+    stopped_at(1, RECIPE, tmp_path, dataset)
+    other = recipe_of(every=5, data_workers=4).model_copy(update={"title": "Another title"})
+    run_training(other, tmp_path, dataset, CPU)
+    assert "Another title" in (tmp_path / "training.yaml").read_text()
+    assert (tmp_path / "curve.csv").read_bytes() == (through[0] / "curve.csv").read_bytes()
