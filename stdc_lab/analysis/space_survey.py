@@ -153,8 +153,8 @@ def survey_space(
         ),
         cost_size=cost_size,
         num_classes=num_classes,
-        macs=_range([macs for macs, _ in costs]),
-        num_params=_range([params for _, params in costs]),
+        macs=cost_range([macs for macs, _ in costs]) if costs else None,
+        num_params=cost_range([params for _, params in costs]) if costs else None,
         mean_macs=statistics.fmean(macs for macs, _ in costs) if costs else None,
     )
 
@@ -196,7 +196,6 @@ def refuse_hopeless(space: SearchSpace, train: TrainConfig, num_classes: int, sa
         raise StudyError(reason)
 
 
-def _range(values: Sequence[int]) -> CostRange | None:
-    if not values:
-        return None
+def cost_range(values: Sequence[int]) -> CostRange:
+    """The range of some costs, of which there is one at least."""
     return CostRange(lowest=min(values), median=math.floor(statistics.median(values)), highest=max(values))

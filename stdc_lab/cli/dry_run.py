@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table as RichTable
 
+from stdc_lab.analysis.plan_survey import PlanSurvey
 from stdc_lab.analysis.space_survey import CostRange, SpaceSurvey, why_nothing_fits
 from stdc_lab.cli.options import write_json
 from stdc_lab.cli.progress import clock, progress_line
@@ -27,12 +29,12 @@ def show_dry_run(config: StudyConfig, data_path: Path | None, device: str, json_
             config,
             data_path=data_path,
             device=device,
-            on_survey=lambda survey: print_survey(survey, console),
+            on_survey=lambda surveyed: _print_surveyed(surveyed, console),
             on_progress=on_progress,
         )
     if json_file is not None:
         write_json(result.model_dump_json(indent=1), json_file)
-    hopeless = why_nothing_fits(result.survey)
+    hopeless = None if result.survey is None else why_nothing_fits(result.survey)
     if hopeless is not None:
         raise StudyError(hopeless)
     print_estimate(result.estimate, result.no_estimate_because, console)
@@ -58,12 +60,26 @@ def print_survey(survey: SpaceSurvey, console: Console) -> None:
         columns = ("limit", "not met by", "by this one only", "lowest", "highest")
         console.print(as_rich(Table("limits", columns, rows)))
     if survey.macs is not None and survey.num_params is not None:
-        size = f"{show_size(survey.cost_size)}, {survey.num_classes} classes"
-        costs = (
-            _row(f"GMACs at {size}", survey.macs, 1e9),
-            _row("M parameters", survey.num_params, 1e6),
-        )
-        console.print(as_rich(Table("cost", ("cost of those that can be used", "lowest", "median", "highest"), costs)))
+        console.print(_costs("cost of those that can be used", survey, survey.macs, survey.num_params))
+
+
+def print_plan(plan: PlanSurvey, console: Console) -> None:
+    """Print how many trainings a plan is made of, what its arms cost, and which limits they break."""
+    arms, seeds = len(plan.arms), len(plan.seeds)
+    beside = f", and {', '.join(plan.networks)} once: {plan.trials} trials" if plan.networks else ""
+    console.print(
+        f"plan: {arms} {'arm' if arms == 1 else 'arms'} × {seeds} {'seed' if seeds == 1 else 'seeds'} = "
+        f"{arms * seeds:,} trainings{beside}",
+        markup=False,
+    )
+    console.print(_costs("cost of its arms", plan, plan.macs, plan.num_params))
+    for limit in plan.limits:
+        breaks = [f"{arm.name} ({one.value:,})" for arm in plan.arms for one in arm.broken if one.limit == limit]
+        if breaks:
+            console.print(
+                f"limit {limit}: not met by {', '.join(breaks)}; trained all the same, never on the front",
+                markup=False,
+            )
 
 
 def print_estimate(estimate: TimeEstimate | None, reason: str | None, console: Console) -> None:
@@ -80,6 +96,19 @@ def print_estimate(estimate: TimeEstimate | None, reason: str | None, console: C
         markup=False,
     )
     console.print(f"      {estimate.how}", markup=False)
+
+
+def _print_surveyed(surveyed: SpaceSurvey | PlanSurvey, console: Console) -> None:
+    if isinstance(surveyed, PlanSurvey):
+        print_plan(surveyed, console)
+    else:
+        print_survey(surveyed, console)
+
+
+def _costs(title: str, of: SpaceSurvey | PlanSurvey, macs: CostRange, num_params: CostRange) -> RichTable:
+    size = f"{show_size(of.cost_size)}, {of.num_classes} classes"
+    rows = _row(f"GMACs at {size}", macs, 1e9), _row("M parameters", num_params, 1e6)
+    return as_rich(Table("cost", (title, "lowest", "median", "highest"), rows))
 
 
 def _continua(survey: SpaceSurvey) -> str:

@@ -1,4 +1,4 @@
-"""What a study would be, before it is: its space by theory, and its time by a piece of one real trial."""
+"""What a study would be, before it is: its space or plan by theory, and its time by a piece of one real trial."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 
 import torch
 
+from stdc_lab.analysis.plan_survey import PlanSurvey, survey_plan
 from stdc_lab.analysis.space_survey import SAMPLES, SpaceSurvey, survey_space
-from stdc_lab.arch import presets
+from stdc_lab.arch import ArchSpec, presets
 from stdc_lab.arch.theory import total_cost
 from stdc_lab.config.study import StudyConfig
+from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Value
 from stdc_lab.data import Dataset, Progress, Split, load_dataset
 from stdc_lab.errors import DataError
@@ -49,7 +51,7 @@ class TimeEstimate(Value):
     trial_s: float
     """Seconds of a whole trial of this network."""
     typical_macs_ratio: float
-    """Mean MACs of the feasible samples over this network's."""
+    """Mean MACs of the feasible samples, or of a plan's arms, over this network's."""
     typical_trial_s: float
     trials: int
     """Trained trials, references among them."""
@@ -61,7 +63,9 @@ class DryRun(Value):
     """What `search --dry-run` says."""
 
     study: str
-    survey: SpaceSurvey
+    survey: SpaceSurvey | None
+    """Null for a plan, which draws nothing from a space."""
+    plan: PlanSurvey | None
     estimate: TimeEstimate | None
     no_estimate_because: str | None
 
@@ -72,10 +76,10 @@ def dry_run(
     data_path: Path | None = None,
     device: str = "auto",
     samples: int = SAMPLES,
-    on_survey: Callable[[SpaceSurvey], None] | None = None,
+    on_survey: Callable[[SpaceSurvey | PlanSurvey], None] | None = None,
     on_progress: Progress | None = None,
 ) -> DryRun:
-    """Survey a study's space, and estimate its time from a piece of a trial of its first reference network.
+    """Survey a study's space or plan, and estimate its time from a piece of a trial of the first network it names.
 
     Without data, or without a network that fits, there is a reason in place of an estimate. Nothing is written but the
     data's cache. `on_survey` is told of the survey before the time is measured. Raises `StdcLabError` for a device that
@@ -88,30 +92,36 @@ def dry_run(
     except DataError as error:
         reason = str(error)
     classes = len(dataset.class_names) if dataset is not None else (config.data.num_classes or 19)
-    survey = survey_space(
-        config.space,
-        config.train,
-        cost_size=config.latency.size,
-        num_classes=classes,
-        samples=samples,
-        on_progress=None if on_progress is None else lambda done: on_progress("sampling", done, samples),
-    )
+    space, plan = None, None
+    if config.plan is not None:
+        plan = survey_plan(config, config.plan, classes)
+    else:
+        space = survey_space(
+            config.space,
+            config.train,
+            cost_size=config.latency.size,
+            num_classes=classes,
+            samples=samples,
+            on_progress=None if on_progress is None else lambda done: on_progress("sampling", done, samples),
+        )
+    surveyed = plan or space
+    assert surveyed is not None
     if on_survey is not None:
-        on_survey(survey)
+        on_survey(surveyed)
     estimate = None
-    if dataset is not None and survey.mean_macs is not None:
-        estimate = _estimate(config, dataset, chosen, survey.mean_macs)
+    if dataset is not None and surveyed.mean_macs is not None:
+        estimate = _estimate(config, dataset, chosen, surveyed.mean_macs)
     elif reason is None:
         reason = "no sample meets the limits"
-    return DryRun(study=config.name, survey=survey, estimate=estimate, no_estimate_because=reason)
+    return DryRun(study=config.name, survey=space, plan=plan, estimate=estimate, no_estimate_because=reason)
 
 
 def _estimate(config: StudyConfig, dataset: Dataset, device: torch.device, mean_macs: float) -> TimeEstimate:
-    named = config.known_networks
-    if config.plan is not None:
-        named = named | {arm: config.plan.spec_of(arm) for arm in config.plan.arms}
-    name, spec = next(iter(named.items()), (config.space.base, presets[config.space.base]))
-    train = config.space.training_of({}, config.train)
+    plain = config.space.training_of({}, config.train)
+    planned = [(name, spec, plain) for name, spec in config.known_networks.items()]
+    if (plan := config.plan) is not None:
+        planned += [(arm, plan.spec_of(arm), plan.training_of(arm, config.train)) for arm, _ in plan.pairs()]
+    name, spec, train = next(iter(planned), (config.space.base, presets[config.space.base], plain))
     classes = len(dataset.class_names)
     started = time.monotonic()
     profile(spec, num_classes=classes, latency=config.latency, device=device)
@@ -125,26 +135,27 @@ def _estimate(config: StudyConfig, dataset: Dataset, device: torch.device, mean_
         evaluate(trainer.evaluated, few, classes, device, dtype, scales=(train.evaluation_scale,))
         evaluation_s = (time.monotonic() - started) * len(dataset.val) / len(few)
 
-    def trial_s(macs: float) -> float:
-        computing = train.iterations * step_s[0] + train.evaluations * evaluation_s
+    def macs_of(network: ArchSpec) -> int:
+        return total_cost(network, config.latency.size, classes).macs
+
+    def trial_s(macs: float, training: TrainConfig) -> float:
+        steps = training.iterations * training.batch_size / train.batch_size
+        computing = steps * step_s[0] + training.evaluations * evaluation_s
         return timing_s + computing * macs / own_macs
 
-    own_macs = total_cost(spec, config.latency.size, classes).macs
-    known = [float(total_cost(one, config.latency.size, classes).macs) for one in config.known_networks.values()]
-    if config.plan is not None:
-        known += [total_cost(named[arm], config.latency.size, classes).macs for arm, _ in config.plan.pairs()]
-    searched = max(0, config.total_trials - len(known))
+    own_macs = macs_of(spec)
+    known_s = [trial_s(macs_of(network), training) for _, network, training in planned[: config.total_trials]]
     return TimeEstimate(
         network=name,
         device=str(device),
         timing_s=timing_s,
         step_s=step_s[0],
         evaluation_s=evaluation_s,
-        trial_s=trial_s(own_macs),
+        trial_s=trial_s(own_macs, train),
         typical_macs_ratio=mean_macs / own_macs,
-        typical_trial_s=trial_s(mean_macs),
+        typical_trial_s=trial_s(mean_macs, plain),
         trials=config.total_trials,
-        study_s=sum(trial_s(macs) for macs in known[: config.total_trials]) + searched * trial_s(mean_macs),
+        study_s=sum(known_s) + (config.total_trials - len(known_s)) * trial_s(mean_macs, plain),
         how=HOW.format(network=name, steps=step_s[1], untimed=UNTIMED_STEPS, images=len(few), val=len(dataset.val)),
     )
 

@@ -43,6 +43,26 @@ def test_a_dry_run_prints_size_limits_costs_and_time_and_writes_nothing(tmp_path
     assert written["estimate"]["trials"] == 7
 
 
+def test_a_plan_prints_its_arms_and_seeds_and_what_they_break(tmp_path):
+    path = tmp_path / "plan.yaml"
+    config = study_config(references=["stdc1"]).model_dump(mode="json")
+    config["space"]["limits"] = ["num_params <= 5e6", "macs <= 200e9 at 512x1024"]
+    config["plan"] = {"arms": {"base": {}, "thin": {"base_width": 4}, "deep": {"base": "stdc2"}}, "seeds": [0, 1]}
+    with path.open("w") as file:
+        YAML(typ="safe").dump(config, file)
+    done = stdc_lab("search", path, "--dry-run", "--json", tmp_path / "dry.json")
+    assert done.returncode == 0, done.stderr
+    assert "plan: 3 arms × 2 seeds = 6 trainings, and stdc1 once: 7 trials\n" in done.stdout
+    assert "GMACs at 32x64, 11 classes" in done.stdout
+    assert "space" not in done.stdout and "random points" not in done.stdout
+    arms = {arm["name"]: arm for arm in json.loads((tmp_path / "dry.json").read_text())["plan"]["arms"]}
+    broken = ", ".join(f"{name} ({arms[name]['num_params']:,})" for name in ("base", "deep"))
+    said = f"limit num_params <= 5000000: not met by {broken}; trained all the same, never on the front\n"
+    assert said in done.stdout
+    assert "limit macs" not in done.stdout
+    assert "for 7 trials on cpu, one after another; a trial of stdc1" in done.stdout
+
+
 def test_json_on_standard_output_is_alone_there(tmp_path):
     done = stdc_lab("search", study(tmp_path), "--dry-run", "--json", "-")
     assert json.loads(done.stdout)["survey"]["samples"] == 200

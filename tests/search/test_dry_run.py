@@ -51,11 +51,49 @@ def test_limits_are_about_the_classes_of_the_data():
     assert (result.estimate, result.no_estimate_because) == (None, "no sample meets the limits")
 
 
+def a_plan(limits=(), wide=None, **changes):
+    plan = {"arms": {"wide": {"base_width": 8, **(wide or {})}, "narrow": {"base_width": 4}}, "seeds": [0, 1, 2]}
+    vary = {"base_width": {"type": "choice", "values": [8, 4]}}
+    return study_config(plan=plan, space={"name": "plan", "vary": vary, "limits": list(limits)}, **changes)
+
+
+def own_cost(width):
+    return total_cost(presets["stdc1"].replace(base_width=width), (32, 64), 11)
+
+
 def test_a_plan_is_as_long_as_its_pairs():
-    plan = {"arms": {"wide": {"base_width": 8}, "narrow": {"base_width": 4}}, "seeds": [0, 1, 2]}
-    space = {"name": "plan", "vary": {"base_width": {"type": "choice", "values": [8, 4]}}}
-    estimate = dry_run(study_config(plan=plan, space=space), samples=5).estimate
-    wide, narrow = (total_cost(presets["stdc1"].replace(base_width=width), (32, 64), 11).macs for width in (8, 4))
+    estimate = dry_run(a_plan()).estimate
+    wide, narrow = own_cost(8).macs, own_cost(4).macs
     computing = estimate.trial_s - estimate.timing_s
     assert (estimate.network, estimate.trials) == ("wide", 6)
+    assert estimate.typical_macs_ratio == pytest.approx((wide + narrow) / 2 / wide)
     assert estimate.study_s == pytest.approx(6 * estimate.timing_s + 3 * computing * (1 + narrow / wide))
+
+
+def test_an_arm_takes_as_long_as_its_own_training():
+    estimate = dry_run(a_plan(wide={"train.evaluations": 2})).estimate
+    step_s, evaluation_s = estimate.step_s, estimate.evaluation_s
+    assert estimate.trial_s == pytest.approx(estimate.timing_s + 2 * step_s + 2 * evaluation_s)
+    narrow = (2 * step_s + evaluation_s) * own_cost(4).macs / own_cost(8).macs
+    assert estimate.study_s == pytest.approx(3 * (estimate.trial_s + estimate.timing_s + narrow))
+
+
+def test_a_plan_is_surveyed_by_its_arms_and_no_space_is_drawn_from():
+    told = []
+    missing = {"name": "camvid", "size": [32, 64]}  # so that nothing is timed
+    config = a_plan(("num_params <= 1.2e6", "macs <= 200e9 at 32x64"), references=["stdc1"], data=missing)
+    result = dry_run(config, on_survey=told.append)
+    assert (result.survey, told) == (None, [result.plan])
+    wide, narrow = own_cost(8), own_cost(4)
+    plan = result.plan
+    assert [(arm.name, arm.macs, arm.num_params) for arm in plan.arms] == [
+        ("wide", wide.macs, wide.num_params), ("narrow", narrow.macs, narrow.num_params)
+    ]  # fmt: skip
+    assert (plan.seeds, plan.networks, plan.trials) == ((0, 1, 2), ("stdc1",), 7)
+    assert (plan.macs.lowest, plan.macs.highest) == (narrow.macs, wide.macs)
+    assert (plan.num_params.lowest, plan.num_params.highest) == (narrow.num_params, wide.num_params)
+    assert narrow.num_params < 1.2e6 < wide.num_params
+    assert plan.limits == ("num_params <= 1200000", "macs <= 200000000000 at 32x64")
+    assert [[(one.limit, one.value) for one in arm.broken] for arm in plan.arms] == [
+        [("num_params <= 1200000", wide.num_params)], []
+    ]  # fmt: skip
