@@ -119,7 +119,7 @@ def test_a_picture_that_cannot_be_written_loses_nothing(
 
     options = ("--out", "run", "--iterations", "1")
     with monkeypatch.context() as patch:
-        patch.setattr("stdc_lab.reporting.figures.save_png", full)
+        patch.setattr("stdc_lab.reporting.canvas.save_png", full)
         done = stdc_lab("train", recipe, *options, cwd=tmp_path)
     assert_refused(done, "run/curve.png: cannot be written: No space left on device; everything else of it is kept")
     done = stdc_lab("train", recipe, *options, cwd=tmp_path)
