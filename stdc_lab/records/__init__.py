@@ -1,0 +1,55 @@
+"""What comes back from profiling, training and a trial; and the keys under which they are kept."""
+
+from stdc_lab.records.keys import KEY_VERSION, profile_key, trial_key
+from stdc_lab.records.profiles import (
+    AccountRow,
+    Agreement,
+    CounterAccount,
+    CounterName,
+    Environment,
+    LatencyResult,
+    MacCounters,
+    ProfileResult,
+    RuntimeResult,
+    StageCost,
+    StageLatencies,
+    StageLatency,
+    TrainingCost,
+)
+from stdc_lab.records.trainings import (
+    ClassifierResult,
+    CurvePoint,
+    EvaluationProtocol,
+    EvaluationResult,
+    PretrainingOutcome,
+    TrainingOutcome,
+    TrainResult,
+    TrialRecord,
+)
+
+__all__ = [
+    "KEY_VERSION",
+    "AccountRow",
+    "Agreement",
+    "ClassifierResult",
+    "CounterAccount",
+    "CounterName",
+    "CurvePoint",
+    "Environment",
+    "EvaluationProtocol",
+    "EvaluationResult",
+    "LatencyResult",
+    "MacCounters",
+    "PretrainingOutcome",
+    "ProfileResult",
+    "RuntimeResult",
+    "StageCost",
+    "StageLatencies",
+    "StageLatency",
+    "TrainResult",
+    "TrainingCost",
+    "TrainingOutcome",
+    "TrialRecord",
+    "profile_key",
+    "trial_key",
+]
