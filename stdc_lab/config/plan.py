@@ -37,13 +37,16 @@ class PlanConfig(Value):
                     check_key(f"arms.{name}", key)
             check_together(settings.keys())
             self.spec_of(name)
+        return self
+
+    def refuse_repetition(self, base: TrainConfig) -> None:
+        """Raise ValueError for two arms that are one, `ConfigError` for one that cannot be trained from this base."""
         same: dict[str, str] = {}
         for name in self.arms:
-            what = repr((self.spec_of(name).arch_id, self.training_of(name, TrainConfig())))
+            what = repr((self.spec_of(name).arch_id, self.training_of(name, base)))
             if what in same:
                 raise ValueError(f"arms.{name}: the same as arms.{same[what]}: a comparison with itself says nothing")
             same[what] = name
-        return self
 
     def pairs(self) -> Iterator[tuple[str, int]]:
         """(arm, seed), all arms of a seed before the next seed: broken off anywhere, it is as balanced as can be."""

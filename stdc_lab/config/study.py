@@ -94,8 +94,7 @@ class StudyConfig(Value):
     @model_validator(mode="after")
     def _space_fits_the_training(self) -> Self:
         if self.plan is not None:  # nothing is drawn from its space
-            for arm in self.plan.arms:
-                self.plan.training_of(arm, self.train)
+            self.plan.refuse_repetition(self.train)
             return self
         for point in self.space.samples():
             self.space.training_of(point, self.train)

@@ -71,6 +71,13 @@ def test_a_plan_is_every_arm_with_every_seed_seed_by_seed(tmp_path):
     assert read_study(tmp_path / "again.yaml") == config
 
 
+def test_an_arm_is_a_training_of_the_study_not_of_the_defaults(tmp_path):
+    plan = "plan: {arms: {short: {train.iterations: 20}, long: {}}, seeds: [1]}"
+    config = read(tmp_path, f"{plan}\ntrain: {{iterations: 40, warmup_iterations: 5}}")
+    assert config.plan is not None
+    assert config.plan.training_of("short", config.train).iterations == 20
+
+
 def test_references_of_a_plan_are_those_that_it_names(tmp_path):
     config = read(tmp_path, f"references: [stdc1]\nnetworks: {{mine: {{base: stdc1, num_blocks: 2}}}}\n{PLAN}")
     assert list(config.known_networks) == ["stdc1", "mine"]
@@ -128,6 +135,10 @@ plan:
         ("plan: {arms: {a: {num_blocks: 9}}, seeds: [1]}", "num_blocks: got 9; allowed: a whole number from 2 to 8"),
         (
             "plan: {arms: {a: {}, b: {num_blocks: 4}}, seeds: [1]}",
+            "arms.b: the same as arms.a: a comparison with itself says nothing",
+        ),
+        (
+            "plan: {arms: {a: {}, b: {train.iterations: 70}}, seeds: [1]}\ntrain: {iterations: 70}",
             "arms.b: the same as arms.a: a comparison with itself says nothing",
         ),
         (
