@@ -18,6 +18,7 @@ from stdc_lab.errors import DataError, StdcLabError, StudyError
 from stdc_lab.records import ProfileResult, TrialRecord
 from stdc_lab.search import Crew, Watcher, retime_study, run_study
 from stdc_lab.search import driver as driver_module
+from stdc_lab.search import loop as loop_module
 from stdc_lab.search.folder import driver_lock
 from stdc_lab.search.objective import Candidate
 from stdc_lab.search.propose import enqueue_known
@@ -144,7 +145,10 @@ def test_proposals_follow_from_the_seed_also_after_a_resume(crew: Crew, tmp_path
     assert once["miou"].tolist() == steps["miou"].tolist()
 
 
-def test_what_was_trained_once_is_not_trained_again_nor_counted(crew: Crew, tmp_path: Path) -> None:
+def test_what_was_trained_once_is_not_trained_again_nor_counted(
+    crew: Crew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_module, "MAX_DUPLICATES_IN_A_ROW", 8)
     vary = {
         "num_blocks": {"type": "choice", "values": [2, 3]},
         "base_width": {"type": "choice", "values": [4]},
@@ -157,11 +161,11 @@ def test_what_was_trained_once_is_not_trained_again_nor_counted(crew: Crew, tmp_
     trained = frame[frame["duplicate_of"].isna()]
     assert len(trained) == 2
     assert trained["arch_id"].nunique() == 2
-    with pytest.raises(StudyError, match=r"the last 30 proposals had all been trained before, with 2 of 3 trials"):
+    with pytest.raises(StudyError, match=r"the last 8 proposals had all been trained before, with 2 of 3 trials"):
         run_study(config, tmp_path, trials=3, crew=crew)
     repeated = load_study(tmp_path)
     repeated = repeated[repeated["duplicate_of"].notna()]
-    assert len(repeated) >= 30
+    assert len(repeated) >= 8
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 

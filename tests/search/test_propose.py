@@ -271,9 +271,9 @@ CONDITIONAL = {
 def test_samplers_take_conditions_and_screened_trials_and_repeat_by_seed(name, tmp_path):
     sampler = {"name": name, "startup_trials": 5, "population": 4}
     config = study_config(space={"name": "c", "vary": CONDITIONAL}, sampler=sampler)
-    points = asked(config, tmp_path, 40)
+    points = asked(config, tmp_path, 24)
     (tmp_path / "again").mkdir()
-    assert points == asked(config, tmp_path / "again", 40)
+    assert points == asked(config, tmp_path / "again", 24)
     assert all(("fusion" in point) == (point["num_blocks"] == 4) for point in points)
 
 
