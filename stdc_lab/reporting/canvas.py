@@ -82,10 +82,13 @@ def say_nothing(figure: Figure, axes: Axes, words: str = NOTHING) -> Figure:
 
 
 def log_if_wide(axes: Axes, values: Any) -> None:
+    """A logarithmic x axis for values that span more than a factor of 12, with plain numbers at 1, 2, 5, 10 …"""
     low, high = float(np.min(values)), float(np.max(values))
     if low > 0 and high / low > 12:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(mpl.ticker.StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
 
 
 def legend_above(figure: Figure, entries: Sequence[tuple[str, str, str]], columns: int = 4) -> None:

@@ -47,7 +47,6 @@ from stdc_lab.reporting.figure_data import (
     training_curve,
 )
 
-INTERVAL = ("confirmed_low", "confirmed_miou", "confirmed_high")
 MARKS = [("trial", GREY, "o"), ("on the front", BLUE, "o"), ("reference network", VERMILLION, "D")]
 
 
@@ -95,7 +94,11 @@ def pareto_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     axes.margins(0.07, 0.1)
     legend_above(figure, entries, columns=3)
     labelled = pd.concat([references, members])
-    marks = [plain, *(confirmed.assign(miou=confirmed[name]) for name in ("miou", *INTERVAL))]
+    bars = [confirmed["confirmed_low"] * (1 - at) + confirmed["confirmed_high"] * at for at in np.linspace(0, 1, 9)]
+    marks = [
+        plain,
+        *(confirmed.assign(miou=values) for values in (confirmed["miou"], confirmed["confirmed_miou"], *bars)),
+    ]
     visible = np.vstack([*(rows[["latency_ms", "miou"]].dropna().to_numpy() for rows in marks), along_line(*steps)])
     label_marks(figure, axes, labelled, visible)
     return figure

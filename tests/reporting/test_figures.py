@@ -87,3 +87,13 @@ def test_one_trial_without_macs_can_be_drawn(frame, draw):
 def test_drawing_touches_neither_pyplot_nor_torch():
     code = "import sys, stdc_lab.reporting; sys.exit(' '.join({'torch', 'matplotlib.pyplot'} & set(sys.modules)) or 0)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_wide_latency_axis_has_plain_numbers_that_keep_apart(frame):
+    wide = frame.assign(latency_ms=frame["latency_ms"].where(frame["number"] != 0, 400.0))
+    figure = pareto_figure(wide)
+    figure.canvas.draw()
+    axis = figure.axes[0].xaxis
+    said = [tick.get_text() for tick in axis.get_ticklabels(which="both") if tick.get_text()]
+    assert {"20", "50", "100", "200"} <= set(said)
+    assert all(text.isdecimal() for text in said)
