@@ -1,11 +1,15 @@
-"""How noisy is a proxy's mIoU, and what makes it less so at the same cost?
+"""How noisy is a proxy's mIoU, what makes it less so at the same cost, and how much of it do two arms share by seed?
 
     .venv/bin/python benchmarks/proxy_noise.py --data camvid=PATH
+    .venv/bin/python benchmarks/proxy_noise.py --data camvid=PATH --iterations 350 --seeds 8 \\
+        --only "STDC1, rate 0.02" --only "no detail guidance"
 
 Trains each arm with several seeds for the same processor time on one thread: how many iterations that makes is found
-first, from a few steps of each arm in turn. Of every training both the last weights and their average (EMA) are
-evaluated. Prints mean and standard deviation over seeds with its 95 % interval, and how the arms' spreads compare.
-Finished trainings are kept in --out: the same command goes on after a stop. About an hour on one core for six seeds.
+first, from a few steps of each arm in turn, unless --iterations says it. Of every training both the last weights and
+their average (EMA) are evaluated. Prints mean and standard deviation over seeds with its 95 % interval, how the arms'
+spreads compare, and of each arm against the first the difference by seed: its standard deviation, and how closely the
+arms' values go together (correlation). Finished trainings are kept in --out: the same command goes on after a stop.
+About an hour on one core for six seeds of the first four arms.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import torch
 import typer
 from scipy import stats
 
-from stdc_lab import ArchSpec, TrainConfig, build_model, load_dataset, presets, read_study
+from stdc_lab import ArchSpec, TrainConfig, TrainingHeads, build_model, load_dataset, presets, read_study
 from stdc_lab.cli.search import read_data_option
 from stdc_lab.data import Dataset
 from stdc_lab.machine import environment
@@ -40,6 +44,8 @@ class Arm:
     name: str
     spec: ArchSpec
     learning_rate: float
+    heads: TrainingHeads | None = None
+    """Other training heads than the study's."""
 
 
 ARMS = (
@@ -47,6 +53,7 @@ ARMS = (
     Arm("STDC1, rate 0.01", presets["stdc1"], 0.01),
     Arm("STDC1, rate 0.05", presets["stdc1"], 0.05),
     Arm("half the width, rate 0.02", ArchSpec(base_width=32), 0.02),
+    Arm("no detail guidance", presets["stdc1"], 0.02, TrainingHeads(detail_strides=())),
 )
 
 
@@ -54,17 +61,27 @@ def main(
     data: Annotated[list[str] | None, typer.Option(metavar="NAME=PATH", help="Where CamVid is: camvid=PATH.")] = None,
     study: Annotated[Path, typer.Option(help="The study whose data and training the arms share.")] = STUDY,
     seconds: Annotated[float, typer.Option(help="Processor time of each training, evaluation apart.")] = 100.0,
-    seeds: Annotated[int, typer.Option(min=2, help="Seeds for each arm.")] = 6,
+    seeds: Annotated[int, typer.Option(min=3, help="Seeds for each arm.")] = 6,
+    iterations: Annotated[int | None, typer.Option(help="Of every training, in place of --seconds.")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="ARM", help="Only these arms, by name.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the trainings that are done.")] = Path("runs/proxy_noise"),
 ) -> None:
     torch.set_num_threads(1)
     config = read_study(study)
     dataset = load_dataset(config.data, read_data_option(data or [], config.data.name))
     out.mkdir(parents=True, exist_ok=True)
-    lengths = _lengths(dataset, config.train, seconds, out / "lengths.json")
-    found: dict[str, dict[str, list[float]]] = {arm.name: {"last": [], "EMA": []} for arm in ARMS}
+    unknown = set(only or []) - {arm.name for arm in ARMS}
+    if unknown:
+        raise typer.BadParameter(f"got {', '.join(sorted(unknown))}; allowed: {', '.join(arm.name for arm in ARMS)}")
+    arms = [arm for arm in ARMS if arm.name in only] if only else ARMS
+    lengths = (
+        {arm.name: iterations for arm in arms}
+        if iterations is not None
+        else _lengths(dataset, config.train, seconds, out / "lengths.json")
+    )
+    found: dict[str, dict[str, list[float]]] = {arm.name: {"last": [], "EMA": []} for arm in arms}
     for seed in range(seeds):
-        for arm in ARMS:
+        for arm in arms:
             result = _trained(arm, lengths[arm.name], dataset, config.train, seed, out)
             for weights, values in found[arm.name].items():
                 values.append(result[weights])
@@ -76,11 +93,12 @@ def main(
     size = "x".join(map(str, config.data.size))
     machine = environment(CPU, 1)
     print(
-        f"\n{config.data.name} {size}, batch {config.train.batch_size}, {seconds:.0f} s of processor time on one "
+        f"\n{config.data.name} {size}, batch {config.train.batch_size}, "
+        f"{f'{iterations} iterations' if iterations else f'{seconds:.0f} s of processor time'} on one "
         f"thread, {seeds} seeds; {machine.processor}, torch {machine.torch}\n"
     )
     print("| arm | iterations | weights | mean mIoU | sd | 95 % of the sd | sd / mean |\n| --- " + "| --- " * 6 + "|")
-    for arm in ARMS:
+    for arm in arms:
         for weights, values in found[arm.name].items():
             mean, deviation, (low, high) = np.mean(values), np.std(values, ddof=1), _interval(values)
             print(
@@ -91,6 +109,26 @@ def main(
     print(
         f"\nWith {seeds} seeds each, two arms' deviations differ beyond chance (5 %) if one is {ratio:.1f} × the other."
     )
+    _print_pairs(found)
+
+
+def _print_pairs(found: dict[str, dict[str, list[float]]]) -> None:
+    """Each arm against the first, seed by seed."""
+    control, *others = found
+    if not others:
+        return
+    print(f"\nAgainst {control}, by seed:\n")
+    print("| arm | weights | mean difference | sd of it | 95 % of the sd | correlation | its 95 % |")
+    print("| --- " * 7 + "|")
+    for name in others:
+        for weights, values in found[name].items():
+            paired = stats.pearsonr(found[control][weights], values)
+            differences = np.subtract(values, found[control][weights])
+            (low, high), (least, most) = _interval(differences.tolist()), paired.confidence_interval()
+            print(
+                f"| {name} | {weights} | {np.mean(differences):+.4f} | {np.std(differences, ddof=1):.4f} "
+                f"| {low:.4f} – {high:.4f} | {paired.statistic:.2f} | {least:.2f} – {most:.2f} |"
+            )
 
 
 def _lengths(dataset: Dataset, config: TrainConfig, seconds: float, path: Path) -> dict[str, int]:
@@ -117,7 +155,8 @@ def _trained(
     arm: Arm, iterations: int, dataset: Dataset, config: TrainConfig, seed: int, out: Path
 ) -> dict[str, float]:
     """mIoU of the last weights and of their average; trained only if it is not in the folder yet."""
-    path = out / f"{arm.spec.arch_id}_{arm.learning_rate}_{iterations}_{seed}.json"
+    heads = "" if arm.heads is None else "_" + "-".join(map(str, ("heads", *arm.heads.detail_strides)))
+    path = out / f"{arm.spec.arch_id}_{arm.learning_rate}_{iterations}{heads}_{seed}.json"
     if path.exists():
         kept: dict[str, float] = json.loads(path.read_text())
         return kept
@@ -143,6 +182,7 @@ def _plan(config: TrainConfig, arm: Arm, iterations: int) -> TrainConfig:
         "learning_rate": arm.learning_rate,
         "warmup_iterations": min(config.warmup_iterations, iterations // 2),
         "evaluations": 1,
+        **({} if arm.heads is None else {"heads": arm.heads.model_dump()}),
     }
     return TrainConfig.model_validate({**config.model_dump(), **changes})
 
