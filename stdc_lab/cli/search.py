@@ -112,9 +112,10 @@ def search_command(
     elif confirm is not None:
         print_confirmation(folder)
     elif outcome.trained == outcome.trained_before:
+        more = f"--trials {outcome.trained + 10}" if config.plan is None else "add arms or seeds to the plan"
         typer.echo(
             f"{outcome.trained} trials were trained before and {outcome.wanted} are wanted: nothing to do. "
-            f"For more: --trials {outcome.trained + 10}"
+            f"For more: {more}"
         )
     typer.echo(f"study:  {folder}\nnext:   stdc-lab report {folder}")
 

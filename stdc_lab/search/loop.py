@@ -23,7 +23,7 @@ from stdc_lab.search.folder import (
     read_profile,
     read_record,
 )
-from stdc_lab.search.ledger import Ledger, give_back
+from stdc_lab.search.ledger import Ledger, Searched, give_back
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profiled, Scored, Stepped, Task
 from stdc_lab.search.objective import Candidate, clear, tidy
 from stdc_lab.search.objectives import ScreenedOutError, screened_by_profile
@@ -146,7 +146,7 @@ class Search:
 
     def _propose(self, worker: Worker) -> None:
         """Draw a candidate, and train it unless that was done, or is being done, before."""
-        self.study.sampler = make_sampler(self.config, len(self.study.get_trials(deepcopy=False)))
+        self.study.sampler = make_sampler(self.config, len(Searched(self.study).get_trials(deepcopy=False)))
         trial = next_confirmation(self.study) if self.confirming else next_trial(self.study, self.config)
         if trial is None:
             self.exhausted = True

@@ -55,9 +55,11 @@ def test_cautions_name_the_one_seed_and_the_noise(frame):
 
 
 def test_several_seeds_are_noticed(frame):
-    again = frame[frame["number"].isin([0, 1, 2])].assign(seed=[0.0, 0.0, 1.0])
-    again["arch_id"] = ["a", "b", "b"]
-    assert cautions(again, study_config())[0].startswith("1 of 2 networks were trained with several seeds")
+    again = frame[frame["number"].isin([0, 1, 2])].assign(network=[0, 1, 1], network_seeds=[1, 2, 2])
+    assert cautions(again, study_config())[0] == (
+        "1 of 2 networks were trained with several seeds: their mIoU is the mean, and its interval (Student’s t) is of "
+        "their own spread. The other 1 has a single training, which may be lucky."
+    )
 
 
 def test_comparison_with_a_reference(frame):
