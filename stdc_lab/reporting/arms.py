@@ -138,7 +138,9 @@ def arms_table(frame: pd.DataFrame) -> Table:
     ]
     rows = [_arm_row(arm, [name for name, _ in scores]) for arm in arms.to_dict("records")]
     for _, trial in reference_trials(frame).iterrows():
-        known = {"arm": trial["reference"], "seeds": int(trial["network_seeds"]), "pairs": 0, "control": False}
+        arms_of_it = frame.loc[frame["network"] == trial["network"], "arm"].dropna()
+        name = f"{trial['reference']} (the same as {arms_of_it.iloc[0]})" if len(arms_of_it) else trial["reference"]
+        known = {"arm": name, "seeds": int(trial["network_seeds"]), "pairs": 0, "control": False}
         known |= {name: trial[name] for name in ("latency_ms", "macs", "num_params")}
         for name, _ in scores:
             known |= {name: trial[name], f"{name}_low": math.nan, f"{name}_high": math.nan}

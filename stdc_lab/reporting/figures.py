@@ -42,11 +42,12 @@ from stdc_lab.reporting.figure_data import (
     level_medians,
     parameter_axis,
     rank_correlation,
-    reference_trials,
     trades_miou_for_latency,
     training_curve,
 )
 
+BESIDE: dict[str, Any] = {**FRONT, "facecolor": GREY, "marker": "s", "s": 34}
+"""Trained again, though not on the front."""
 MARKS = [("trial", GREY, "o"), ("on the front", BLUE, "o"), ("reference network", VERMILLION, "D")]
 
 
@@ -61,8 +62,8 @@ def pareto_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     confirmed = confirmed_networks(frame)
     figure = new_figure(7.2, 4.7, caption, latency_warning(frame), legend=0.3 if confirmed.empty else 0.46)
     axes = figure.subplots()
-    finished, front, references = finished_networks(frame), front_members(frame), reference_trials(frame)
-    references = references.drop_duplicates("network")  # two names of one network are one point
+    finished, front = finished_networks(frame), front_members(frame)
+    references = finished[finished["reference"].notna()]
     dress(axes, "Latency at batch 1 (ms, median)", "mIoU (validation, 0–1)")
     if finished.empty:
         return say_nothing(figure, axes)
@@ -92,7 +93,7 @@ def pareto_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
         axes.scatter(members["latency_ms"], members["miou"], **FRONT)
         axes.scatter(references["latency_ms"], references["miou"], **REFERENCE)
     else:
-        entries = _with_fresh_seeds(axes, confirmed, references)
+        entries = _with_fresh_seeds(axes, finished)
         members = members.assign(miou=members["confirmed_miou"].fillna(members["miou"]))
         references = references.assign(miou=references["confirmed_miou"].fillna(references["miou"]))
     several = finished[(finished["network_seeds"] > 1) & (finished["confirmed_seeds"] == 0)]
@@ -105,14 +106,12 @@ def pareto_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     legend_above(figure, entries, columns=3 if len(entries) != 4 else 4)
     arms = finished[finished["arm"].notna() & ~finished["on_front"] & finished["reference"].isna()]
     labelled = pd.concat([references, members, arms])
-    bars = [confirmed["confirmed_low"] * (1 - at) + confirmed["confirmed_high"] * at for at in np.linspace(0, 1, 9)]
+    along = np.linspace(0, 1, 33)
+    bars = [confirmed["confirmed_low"] * (1 - at) + confirmed["confirmed_high"] * at for at in along]
     marks = [
         plain,
         *(confirmed.assign(miou=values) for values in (confirmed["miou"], confirmed["confirmed_miou"], *bars)),
-        *(
-            several.assign(miou=several["network_low"] * (1 - at) + several["network_high"] * at)
-            for at in np.linspace(0, 1, 9)
-        ),
+        *(several.assign(miou=several["network_low"] * (1 - at) + several["network_high"] * at) for at in along),
     ]
     visible = np.vstack([*(rows[["latency_ms", "miou"]].dropna().to_numpy() for rows in marks), along_line(*steps)])
     label_marks(figure, axes, labelled, visible)
@@ -134,23 +133,29 @@ def _keep_points_apart(axes: Axes, points: Any) -> None:
     axes.set_ylim(max(bottom, low - room), min(top, high + room))
 
 
-def _with_fresh_seeds(axes: Axes, confirmed: pd.DataFrame, references: pd.DataFrame) -> list[tuple[str, str, str]]:
+def _with_fresh_seeds(axes: Axes, finished: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Means of fresh seeds with their intervals beside the hollow marks of the trainings that chose; gives the
     legend."""
-    latency, mean = confirmed["latency_ms"], confirmed["confirmed_miou"]
-    is_reference = confirmed["reference"].notna()
-    on_front = confirmed["on_front"] & ~is_reference
-    hollow: dict[str, Any] = {"facecolor": "white", "zorder": 4, "s": 34}
-    for mark, colour, rows in (("o", BLUE, confirmed[~is_reference]), ("D", VERMILLION, confirmed[is_reference])):
-        axes.scatter(rows["latency_ms"], rows["miou"], marker=mark, edgecolor=colour, linewidth=1.1, **hollow)
-    axes.vlines(latency, confirmed["miou"], mean, color=GREY, linewidth=0.8, linestyle=":", zorder=3)
+    is_reference, again = finished["reference"].notna(), finished["confirmed_seeds"] > 0
+    hollow: dict[str, Any] = {"facecolor": "white", "zorder": 4, "s": 34, "linewidth": 1.1}
+    chosen = finished["on_front"] | again
+    for mark, colour, rows in (("o", BLUE, chosen & ~is_reference), ("D", VERMILLION, is_reference & again)):
+        shown = finished[rows]
+        axes.scatter(shown["latency_ms"], shown["miou"], marker=mark, edgecolor=colour, **hollow)
+    confirmed = finished[again]
+    axes.vlines(
+        confirmed["latency_ms"], confirmed["miou"], confirmed["confirmed_miou"],
+        color=GREY, linewidth=0.8, linestyle=":", zorder=3,
+    )  # fmt: skip
     _intervals(axes, confirmed, "confirmed")
-    near = ~on_front & ~is_reference
-    axes.scatter(latency[on_front], mean[on_front], **FRONT)
-    axes.scatter(latency[near], mean[near], **{**FRONT, "facecolor": GREY, "marker": "s", "s": 34})
-    single = references[references["confirmed_seeds"] == 0]
-    axes.scatter(single["latency_ms"], single["miou"], **REFERENCE)
-    axes.scatter(latency[is_reference], mean[is_reference], **REFERENCE)
+    groups = (
+        (again & finished["on_front"] & ~is_reference, "confirmed_miou", FRONT),
+        (again & ~finished["on_front"] & ~is_reference, "confirmed_miou", BESIDE),
+        (again & is_reference, "confirmed_miou", REFERENCE),
+        (~again & is_reference, "miou", REFERENCE),
+    )
+    for rows, column, style in groups:
+        axes.scatter(finished.loc[rows, "latency_ms"], finished.loc[rows, column], **style)
     return [
         ("trial", GREY, "o"),
         ("front as chosen, first trainings", BLUE, "o "),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from stdc_lab.analysis.confirmation import fresh_difference
 from stdc_lab.analysis.frame import varied_parameters
 from stdc_lab.reporting.figure_data import (
     QUIET_SPREAD,
@@ -92,6 +93,10 @@ def front_table(frame: pd.DataFrame) -> Table:
     for name in references["reference"]:
         headings.append((f"Latency ÷ {name}", f"below 1: faster than {name}"))
         headings.append((f"mIoU − {name}", f"above 0: more accurate than {name}, by the trainings that chose"))
+    fresh = references[references["confirmed_seeds"] > 0]
+    for name in fresh["reference"]:
+        headings.append((f"Fresh mIoU − {name}", f"above 0: more accurate than {name}, paired by fresh seeds"))
+        headings.append(("95 % of it", "interval of that difference, Student’s t over the pairs"))
     headings += [(name, "varied parameter") for name in names]
     rows = []
     for _, trial in shown.iterrows():
@@ -102,6 +107,13 @@ def front_table(frame: pd.DataFrame) -> Table:
             cells += [
                 Cell(f"{one.latency_ratio:.2f}", one.latency_ratio),
                 Cell(signed(one.miou_difference), one.miou_difference),
+            ]
+        for number in fresh["number"]:
+            apart = fresh_difference(frame, int(trial["number"]), int(number))
+            beside = apart.count and trial["number"] != number
+            cells += [
+                Cell(signed(apart.mean), apart.mean) if beside else Cell("–"),
+                interval_cell(apart.low, apart.high, signed) if beside else Cell("–"),
             ]
         rows.append(Row((*cells, *_parameters(trial, names)), "reference" if pd.notna(trial["reference"]) else ""))
     return Table(tuple(headings), tuple(rows))
@@ -174,10 +186,10 @@ def trials_table(frame: pd.DataFrame) -> Table:
 def trial_note(trial: pd.Series) -> str:
     """What is worth knowing of a trial beyond its numbers: reason, repetition, front, unquiet timing."""
     notes = []
+    if pd.notna(trial["same_training_as"]):
+        notes.append(f"the same training as #{int(trial['same_training_as'])}, done once")
     if pd.notna(trial["duplicate_of"]):
         notes.append(f"repeats #{int(trial['duplicate_of'])}, not trained again")
-    elif pd.notna(trial["same_training_as"]):
-        notes.append(f"the same training as #{int(trial['same_training_as'])}, done once")
     elif pd.notna(trial["confirms"]):
         notes.append(f"#{int(trial['confirms'])} with a fresh seed")
     elif trial["on_front"]:

@@ -130,11 +130,9 @@ def arm_sentences(frame: pd.DataFrame) -> list[str]:
             sentences.append(f"{arm['arm']} reaches {reached}; it has no seed in common with {control} yet.")
         else:
             low, high = arm["miou_difference_low"], arm["miou_difference_high"]
-            apart = (
-                f"{signed(arm['miou_difference'])} beside {control}, over {_counted(arm['pairs'], 'pair')} of a seed"
-            )
+            apart = f"{signed(arm['miou_difference'])} beside {control}, paired over {_counted(arm['pairs'], 'seed')}"
             if arm["pairs"] == 1:
-                said = ": one pair tells nothing of its noise"
+                said = ", which tells nothing of its noise"
             elif low <= 0 <= high:
                 said = f" ({between(low, high, signed)}which holds 0: these seeds do not tell the two apart)"
             else:
@@ -158,10 +156,15 @@ def confirmation_sentences(frame: pd.DataFrame) -> list[str]:
     seeds = f"{least} to {most} fresh seeds each" if least < most else f"{_counted(most, 'fresh seed')} each"
     front, others = confirmed[confirmed["on_front"]], confirmed[~confirmed["on_front"]]
     controls = int(others["control"].sum())
+    kinds = (
+        (len(front), "of the front"),
+        (len(others) - controls, "near it"),
+        (controls, "taken whatever their score"),
+    )
+    parts = ", ".join(f"{count} {kind}" for count, kind in kinds if count)
     sentences = [
-        f"{_counted(len(confirmed), 'network')} ({len(front)} of the front, {len(others) - controls} near it, "
-        f"{controls} taken whatever their score) trained again with {seeds}. These judge the front that the search "
-        "chose, and choose none themselves."
+        f"{_counted(len(confirmed), 'network')} ({parts}) trained again with {seeds}. These judge the front that the "
+        "search chose, and choose none themselves."
     ]
     deviation, freedom = seed_deviation(frame)
     if freedom:
@@ -326,21 +329,21 @@ def _against(frame: pd.DataFrame, reference: pd.Series) -> str:
 
 
 def _against_by_fresh_seeds(frame: pd.DataFrame, reference: pd.Series) -> str:
-    """How all members of the front that are no slower than a reference stand to it, paired by fresh seeds. None is
-    picked: the best of them by these seeds would be the luckiest."""
+    """How the members of the front that are no slower than a reference stand to it, paired by fresh seeds. They are
+    counted, and none is picked: the best of them by these seeds would be the luckiest."""
     front = front_members(frame)
     front = front[(front["confirmed_seeds"] > 0) & (front["network"] != reference["network"])]
     faster = front[front["latency_ms"] <= reference["latency_ms"]]
     name = f"{reference['reference']} ({reference['latency_ms']:.1f} ms, mIoU {reference['confirmed_miou']:.3f})"
     if faster.empty:
         return f"By fresh seeds: no other confirmed member of the front is as fast as {name}."
-    parts = []
-    for _, member in faster.iterrows():
-        apart = fresh_difference(frame, int(member["number"]), int(reference["number"]))
-        ratio = member["latency_ms"] / reference["latency_ms"]
-        within = "" if math.isnan(apart.low) else f" ({signed(apart.low)} to {signed(apart.high)})"
-        parts.append(f"{trial_name(member)} {ratio:.2f} × the latency, mIoU {signed(apart.mean)}{within}")
-    return f"By fresh seeds, paired (95 % intervals), beside {name}: {'; '.join(parts)}."
+    apart = [fresh_difference(frame, int(number), int(reference["number"])) for number in faster["number"]]
+    more, less = sum(one.low > 0 for one in apart), sum(one.high < 0 for one in apart)
+    return (
+        f"By fresh seeds, paired: of {_counted(len(apart), 'confirmed member')} of the front that "
+        f"{'is' if len(apart) == 1 else 'are'} at least as fast as {name}, {more} {'is' if more == 1 else 'are'} more "
+        f"accurate, {less} less, and {len(apart) - more - less} cannot be told from it (95 % intervals)."
+    )
 
 
 def _relation(trial: pd.Series, reference: pd.Series) -> str:

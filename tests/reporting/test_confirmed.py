@@ -100,11 +100,12 @@ def test_the_sentences_name_what_was_judged_the_spread_and_the_luck(frame):
 
 def test_beside_a_reference_stand_all_members_and_none_is_picked(frame):
     (said,) = (text for text in summary(frame) if text.startswith("By fresh seeds"))
-    assert said.startswith(
-        "By fresh seeds, paired (95 % intervals), beside stdc1 (30.0 ms, mIoU 0.550): #1 0.40 × the "
+    assert said == (
+        "By fresh seeds, paired: of 2 confirmed members of the front that are at least as fast as stdc1 (30.0 ms, mIoU "
+        "0.550), 0 are more accurate, 0 less, and 2 cannot be told from it (95 % intervals)."
     )
-    assert "mIoU −0.045 (−0.109 to +0.019); #2 0.80 × the latency, mIoU −0.015 (−0.079 to +0.049)." in said
-    assert "#3" not in said
+    steady = frame.assign(miou=frame["miou"].where(frame["confirms"] != 1, 0.500 + 1e-4 * frame["number"]))
+    assert "0 are more accurate, 1 less, and 1 cannot be told" in " ".join(summary(steady))
 
 
 def test_without_a_control_luck_is_left_open(frame):
@@ -127,6 +128,8 @@ def test_the_table_has_both_values(frame):
         "0.560", "0.535", "2", "+0.025", "front",
     ]  # fmt: skip
     assert rows["#2"]["95 %"] == "0.471 to 0.599"
+    assert [rows["#1"][name] for name in ("Fresh mIoU − stdc1", "95 % of it")] == ["−0.045", "−0.109 to +0.019"]
+    assert rows["stdc1 (#0)"]["Fresh mIoU − stdc1"] == "–"
     assert rows["#3"]["Why again"] == "near"
     assert rows["#4"]["Why again"] == rows["stdc1 (#0)"]["Why again"] == "control"
     notes = [row.cells[2].text for row in trials_table(frame).rows]
