@@ -32,7 +32,9 @@ def search_command(
     ] = None,
     confirm: Annotated[
         int | None,
-        typer.Option(metavar="K", help="No new trials: train front and near ties again, each with K fresh seeds."),
+        typer.Option(
+            metavar="K", help="No new trials: train front, near ties and controls again, each with K fresh seeds."
+        ),
     ] = None,
     tie: Annotated[
         float | None, typer.Option(help="With --confirm: a near tie is less than this mIoU behind the front.")

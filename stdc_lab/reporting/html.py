@@ -171,7 +171,9 @@ def commands(config: StudyConfig, *, retimed: bool, fresh_seeds: int = 0) -> lis
     search = f"stdc-lab search study.yaml{data} --out runs/{config.name}"
     lines = [(search, "trains and times every trial; called again, it goes on where it stopped")]
     if fresh_seeds:
-        lines.append((f"{search} --confirm {fresh_seeds}", "trains the front and near ties again with fresh seeds"))
+        lines.append(
+            (f"{search} --confirm {fresh_seeds}", "trains the front, near ties and controls again with fresh seeds")
+        )
     if retimed:
         lines.append((f"{search} --retime", "times all finished networks anew, in one pass"))
     lines.append((f"stdc-lab report runs/{config.name}", "writes this page"))

@@ -3,9 +3,7 @@
 import shutil
 from pathlib import Path
 
-import pandas as pd
 import pytest
-import torch
 from ruamel.yaml import YAML
 
 from stdc_lab.analysis import compare_arms, load_study
@@ -13,6 +11,7 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.reporting.words import signed
 from stdc_lab.search import Confirmation, Crew, run_study
 from tests.cli import in_process
+from tests.search.kept_trainings import assert_every_training_is_kept
 from tests.search.test_driver import Notes, study_config
 
 SMALL = {"base_width": 4, **dict.fromkeys(("decoder.context_width", "decoder.fusion_width", "decoder.head_width"), 8)}
@@ -26,18 +25,6 @@ def plan_config(**changes: object) -> StudyConfig:
     """Two arms with two seeds, and a network that is the first arm."""
     plan = {"arms": {"plain": SMALL, "short": {**SMALL, "num_blocks": 2}}, "seeds": [0, 1]}
     return study_config(plan=plan, networks={"mine": TINY}, **changes)
-
-
-def assert_every_training_is_kept(folder: Path) -> pd.DataFrame:
-    """`runs/<trial_key>/checkpoint.pt` is there for whatever was trained; gives the study's rows."""
-    frame = load_study(folder)
-    trained = frame[frame["state"].isin(["COMPLETE", "PRUNED"]) & ~frame["screened"]]
-    assert len(trained)
-    for row in trained.to_dict("records"):
-        stored = torch.load(folder / "runs" / row["trial_key"] / "checkpoint.pt", weights_only=True)
-        assert stored["protocol"]["trial_key"] == row["trial_key"]
-        assert stored["protocol"]["seed"] == row["seed"]
-    return frame
 
 
 @pytest.fixture(scope="module")
