@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -21,6 +23,33 @@ _CHANGE_STREAM = 1
 """Of the random numbers from one seed: another stream than that of the order, which is 0."""
 
 
+@dataclass(frozen=True)
+class Draws:
+    """All that is random about the change of one image: numbers from 0 up to 1, which a configuration maps.
+
+    They are drawn in one go, before any of them is used. So trainings of one seed that augment differently, with
+    other scales, another crop, no colour or no flip, still share each number that both of them use.
+    """
+
+    flip: float
+    scale: float
+    row: float
+    column: float
+    brightness: float
+    contrast: float
+    saturation: float
+
+    @property
+    def flips(self) -> bool:
+        """Whether an image is mirrored, where it may be."""
+        return self.flip < 0.5
+
+
+def draw(rng: np.random.Generator) -> Draws:
+    """The numbers of one image, in the order of the fields: a new field comes last, or all others change."""
+    return Draws(*map(float, rng.random(7)))
+
+
 def crop_size(config: Augmentation, split: Split) -> tuple[int, int]:
     """Height x width of the training crops: the configured one, or the data's size."""
     return config.crop or (split.images.shape[1], split.images.shape[2])
@@ -34,10 +63,11 @@ def augment(
     Where the resized image is smaller than the crop it lies at a random place in it; around it are the mean colour
     and IGNORE_LABEL; with `config.cover` it is enlarged to cover the crop instead. Returns new arrays h×w×3 and h×w.
     """
-    scale = _scale(config, (image.shape[0], image.shape[1]), size, rng)
+    draws = draw(rng)
+    scale = _scale(config, (image.shape[0], image.shape[1]), size, draws.scale)
     # Cropped before resizing: the same result for a fraction of the pixels.
-    (top, source_h, height, pad_top) = _window(image.shape[0], size[0], scale, rng)
-    (left, source_w, width, pad_left) = _window(image.shape[1], size[1], scale, rng)
+    (top, source_h, height, pad_top) = _window(image.shape[0], size[0], scale, draws.row)
+    (left, source_w, width, pad_left) = _window(image.shape[1], size[1], scale, draws.column)
     image = image[top : top + source_h, left : left + source_w]
     labels = labels[top : top + source_h, left : left + source_w]
     if (height, width) != (source_h, source_w):
@@ -45,11 +75,11 @@ def augment(
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         image = np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
         labels = np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
-    if config.flip and rng.random() < 0.5:
+    if config.flip and draws.flips:
         # Not a view turned round: copying one pixel by pixel takes longer than all the rest.
         image, labels = np.asarray(cv2.flip(image, 1), np.uint8), np.asarray(cv2.flip(labels, 1), np.uint8)
     if config.colour:
-        image = recolour(image, config.colour, rng)
+        image = recolour(image, config.colour, draws)
     new_image = np.empty((*size, 3), np.uint8)
     new_labels = np.full(size, IGNORE_LABEL, np.uint8)
     if (height, width) != size:
@@ -86,29 +116,46 @@ def batch_at(
     return images, labels
 
 
-def _scale(config: Augmentation, size: tuple[int, int], crop: tuple[int, int], rng: np.random.Generator) -> float:
-    low, high = config.scale
-    scale = float(rng.uniform(low, high))
-    if config.scale_step is not None:
-        # Each step of the range is as likely as the others, both ends included.
-        steps = round((high - low) / config.scale_step)
-        scale = low + config.scale_step * min(steps, int((scale - low) / (high - low or 1) * (steps + 1)))
+def _scale(config: Augmentation, size: tuple[int, int], crop: tuple[int, int], drawn: float) -> float:
+    scale = drawn_scale(config, drawn)
     return max(scale, crop[0] / size[0], crop[1] / size[1]) if config.cover else scale
 
 
-def _window(length: int, wanted: int, scale: float, rng: np.random.Generator) -> tuple[int, int, int, int]:
+def drawn_scale(config: Augmentation, drawn: float) -> float:
+    """The scale that a number from 0 up to 1 stands for, between the configured ones or at one of their steps."""
+    low, high = config.scale
+    if config.scale_step is None:
+        return low + (high - low) * drawn
+    # Each step of the range is as likely as the others, both ends included.
+    steps = round((high - low) / config.scale_step)
+    return low + config.scale_step * int(drawn * (steps + 1))
+
+
+def _window(length: int, wanted: int, scale: float, drawn: float) -> tuple[int, int, int, int]:
     """Along one side of an image of `length`, to be resized by `scale` and cropped to `wanted`: where the source
     starts, how long it is, how long it becomes, and how much padding comes before it."""
     needed = max(1, round(wanted / scale))
     if needed <= length:
-        return int(rng.integers(length - needed + 1)), needed, wanted, 0
+        return one_of(length - needed + 1, drawn), needed, wanted, 0
     becomes = min(wanted, max(1, round(length * scale)))
-    return 0, length, becomes, int(rng.integers(wanted - becomes + 1))
+    return 0, length, becomes, one_of(wanted - becomes + 1, drawn)
 
 
-def recolour(image: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
+def one_of(count: int, drawn: float) -> int:
+    """The whole number below `count` that a number from 0 up to 1 stands for, each as likely as the others."""
+    return int(drawn * count)
+
+
+def factor(strength: float, drawn: float) -> float:
+    """The factor in 1 ± strength that a number from 0 up to 1 stands for."""
+    return 1 - strength + 2 * strength * drawn
+
+
+def recolour(image: Pixels, strength: float, draws: Draws) -> Pixels:
     """Saturation, brightness and contrast, each by a factor in 1 ± strength, as one linear map of the colours."""
-    brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
+    brightness, contrast, saturation = (
+        factor(strength, drawn) for drawn in (draws.brightness, draws.contrast, draws.saturation)
+    )
     mean = float(np.dot(cv2.mean(image)[:3], _LUMINANCE)) * brightness
     mix = saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMINANCE, (3, 1))
     matrix = np.empty((3, 4))

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from stdc_lab.config.pretraining import ImageAugmentation, ImagesConfig
-from stdc_lab.data.augment import recolour
+from stdc_lab.data.augment import Draws, draw, one_of, recolour
 from stdc_lab.data.classes import Pixels
 from stdc_lab.data.files import decode, reason, shown
 from stdc_lab.data.order import place_in_order
@@ -144,15 +144,19 @@ def read_image(path: Path) -> Pixels:
 
 
 def changed(image: Pixels, augmentation: ImageAugmentation, size: tuple[int, int], rng: np.random.Generator) -> Pixels:
-    """A random part of an image H×W×3, resized to `size`, flipped and recoloured."""
-    top, left, height, width = _random_part(image.shape[0], image.shape[1], augmentation.area, rng)
+    """A random part of an image H×W×3, resized to `size`, flipped and recoloured.
+
+    All numbers are drawn before any is used, see `Draws`; those of the tries come last, as many as they may be.
+    """
+    draws, tries = draw(rng), rng.random((CROP_TRIES, 2))
+    top, left, height, width = _random_part(image.shape[0], image.shape[1], augmentation.area, draws, tries)
     part = image[top : top + height, left : left + width]
     shrinks = size[0] * size[1] < height * width
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     part = np.asarray(cv2.resize(part, (size[1], size[0]), interpolation=interpolation), np.uint8)
-    if augmentation.flip and rng.random() < 0.5:
+    if augmentation.flip and draws.flips:
         part = part[:, ::-1]
-    return recolour(part, augmentation.colour, rng) if augmentation.colour else part
+    return recolour(part, augmentation.colour, draws) if augmentation.colour else part
 
 
 def centre_crop(image: Pixels, size: tuple[int, int]) -> Pixels:
@@ -166,15 +170,19 @@ def centre_crop(image: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def _random_part(
-    height: int, width: int, area: tuple[float, float], rng: np.random.Generator
+    height: int, width: int, area: tuple[float, float], draws: Draws, tries: np.ndarray
 ) -> tuple[int, int, int, int]:
-    """Top, left, height and width of a part with a share of the image's area and an aspect, both random."""
-    for _ in range(CROP_TRIES):
-        pixels = height * width * rng.uniform(*area)
-        aspect = np.exp(rng.uniform(*np.log(ASPECTS)))
+    """Top, left, height and width of a part with a share of the image's area and an aspect, both random.
+
+    tries: N×2 from 0 up to 1, for the area and the logarithm of the aspect; the first part that fits is taken.
+    """
+    low, high = np.log(ASPECTS)
+    for for_area, for_aspect in tries:
+        pixels = height * width * (area[0] + (area[1] - area[0]) * for_area)
+        aspect = np.exp(low + (high - low) * for_aspect)
         part_w, part_h = round(np.sqrt(pixels * aspect)), round(np.sqrt(pixels / aspect))
         if 0 < part_w <= width and 0 < part_h <= height:
-            return int(rng.integers(height - part_h + 1)), int(rng.integers(width - part_w + 1)), part_h, part_w
+            return one_of(height - part_h + 1, draws.row), one_of(width - part_w + 1, draws.column), part_h, part_w
     part_w = min(width, round(height * ASPECTS[1]))  # of an image so long or tall that nothing fits: its middle
     part_h = min(height, round(width / ASPECTS[0]))
     return (height - part_h) // 2, (width - part_w) // 2, part_h, part_w

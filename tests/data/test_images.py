@@ -108,6 +108,44 @@ def test_parts_have_the_asked_share_of_the_area():
     assert 0.17 < min(shares) < 0.24 and 0.44 < max(shares) < 0.53
 
 
+@pytest.mark.parametrize(
+    "other, near",
+    [
+        (ImageAugmentation(area=(0.1, 0.1), flip=False, colour=0), 0.01),
+        (ImageAugmentation(area=(0.03, 0.2), flip=True, colour=0), 0.1),
+        (
+            ImageAugmentation(area=(0.85, 0.85), flip=True, colour=0),
+            0.35,
+        ),  # a small play, and several tries until it fits
+    ],
+    ids=["no flip", "area", "large area"],
+)
+def test_unlike_augmentations_share_flips_and_positions(other, near):
+    height, width = 200, 240
+    image = np.zeros((height, width, 3), np.uint8)
+    image[..., 0], image[..., 1] = np.arange(height)[:, None], np.arange(width)
+    grey = np.full((60, 80, 3), 128, np.uint8)
+
+    def told(augmentation, seed):
+        """Whether it is mirrored, and where in its free play it begins, by row and by column."""
+        without = augmentation.model_copy(update={"colour": 0.0})
+        part = changed(image, without, (64, 64), np.random.default_rng(seed)).astype(int)
+        (top, bottom), (left, right) = part[[0, -1], 0, 0], part[0, [0, -1], 1]
+        flip, left, right = left > right, min(left, right), max(left, right)
+        return flip, top / max(1, height - 1 - bottom + top), left / max(1, width - 1 - right + left)
+
+    plain = ImageAugmentation(area=(0.1, 0.1), flip=True, colour=0)
+    for seed in range(20):
+        (flip, *place), (other_flip, *other_place) = told(plain, seed), told(other, seed)
+        assert other_flip == (flip and other.flip)
+        assert np.abs(np.subtract(place, other_place)).max() < near
+        strong, weak = (
+            changed(grey, plain.model_copy(update={"colour": colour, **fields}), (8, 8), np.random.default_rng(seed))
+            for colour, fields in ((0.5, {}), (0.25, {"area": other.area, "flip": other.flip}))
+        )
+        assert abs((strong[0, 0, 0] - 128.0) - 2 * (weak[0, 0, 0] - 128.0)) <= 3  # the same brightness, half of it
+
+
 @pytest.mark.parametrize("shape", [(10, 400), (400, 10), (1, 1)])
 def test_an_image_of_any_shape_gives_a_part(shape):
     rng = np.random.default_rng(0)
