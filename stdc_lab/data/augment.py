@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
 from stdc_lab.config.training import Augmentation
 from stdc_lab.data.catalog import Split
 from stdc_lab.data.classes import IGNORE_LABEL, Pixels
+from stdc_lab.data.draws import Draws, draw, drawn_factors, drawn_scale, one_of
 from stdc_lab.data.order import place_in_order
+from stdc_lab.data.released import augment_as_released
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 """Mean of ImageNet's red, green and blue, for values from 0 to 1."""
@@ -21,33 +21,6 @@ _PADDING = tuple(round(255 * mean) for mean in IMAGE_MEAN)
 _LUMINANCE = np.array((0.299, 0.587, 0.114))
 _CHANGE_STREAM = 1
 """Of the random numbers from one seed: another stream than that of the order, which is 0."""
-
-
-@dataclass(frozen=True)
-class Draws:
-    """All that is random about the change of one image: numbers from 0 up to 1, which a configuration maps.
-
-    They are drawn in one go, before any of them is used. So trainings of one seed that augment differently, with
-    other scales, another crop, no colour or no flip, still share each number that both of them use.
-    """
-
-    flip: float
-    scale: float
-    row: float
-    column: float
-    brightness: float
-    contrast: float
-    saturation: float
-
-    @property
-    def flips(self) -> bool:
-        """Whether an image is mirrored, where it may be."""
-        return self.flip < 0.5
-
-
-def draw(rng: np.random.Generator) -> Draws:
-    """The numbers of one image, in the order of the fields: a new field comes last, or all others change."""
-    return Draws(*map(float, rng.random(7)))
 
 
 def crop_size(config: Augmentation, split: Split) -> tuple[int, int]:
@@ -61,10 +34,15 @@ def augment(
     """A random resize of `image` (H×W×3) and `labels` (H×W), cropped to `size` (h×w), flipped and recoloured.
 
     Where the resized image is smaller than the crop it lies at a random place in it; around it are the mean colour
-    and IGNORE_LABEL; with `config.cover` it is enlarged to cover the crop instead. Returns new arrays h×w×3 and h×w.
+    and IGNORE_LABEL; with `config.cover` it is enlarged to cover the crop instead. With the form "released" see
+    `augment_as_released`. Returns new arrays h×w×3 and h×w.
     """
     draws = draw(rng)
-    scale = _scale(config, (image.shape[0], image.shape[1]), size, draws.scale)
+    if config.form == "released":
+        return augment_as_released(image, labels, config, size, draws)
+    scale = drawn_scale(config, draws)
+    if config.cover:
+        scale = max(scale, size[0] / image.shape[0], size[1] / image.shape[1])
     # Cropped before resizing: the same result for a fraction of the pixels.
     (top, source_h, height, pad_top) = _window(image.shape[0], size[0], scale, draws.row)
     (left, source_w, width, pad_left) = _window(image.shape[1], size[1], scale, draws.column)
@@ -116,21 +94,6 @@ def batch_at(
     return images, labels
 
 
-def _scale(config: Augmentation, size: tuple[int, int], crop: tuple[int, int], drawn: float) -> float:
-    scale = drawn_scale(config, drawn)
-    return max(scale, crop[0] / size[0], crop[1] / size[1]) if config.cover else scale
-
-
-def drawn_scale(config: Augmentation, drawn: float) -> float:
-    """The scale that a number from 0 up to 1 stands for, between the configured ones or at one of their steps."""
-    low, high = config.scale
-    if config.scale_step is None:
-        return low + (high - low) * drawn
-    # Each step of the range is as likely as the others, both ends included.
-    steps = round((high - low) / config.scale_step)
-    return low + config.scale_step * int(drawn * (steps + 1))
-
-
 def _window(length: int, wanted: int, scale: float, drawn: float) -> tuple[int, int, int, int]:
     """Along one side of an image of `length`, to be resized by `scale` and cropped to `wanted`: where the source
     starts, how long it is, how long it becomes, and how much padding comes before it."""
@@ -141,21 +104,9 @@ def _window(length: int, wanted: int, scale: float, drawn: float) -> tuple[int, 
     return 0, length, becomes, one_of(wanted - becomes + 1, drawn)
 
 
-def one_of(count: int, drawn: float) -> int:
-    """The whole number below `count` that a number from 0 up to 1 stands for, each as likely as the others."""
-    return int(drawn * count)
-
-
-def factor(strength: float, drawn: float) -> float:
-    """The factor in 1 ± strength that a number from 0 up to 1 stands for."""
-    return 1 - strength + 2 * strength * drawn
-
-
 def recolour(image: Pixels, strength: float, draws: Draws) -> Pixels:
     """Saturation, brightness and contrast, each by a factor in 1 ± strength, as one linear map of the colours."""
-    brightness, contrast, saturation = (
-        factor(strength, drawn) for drawn in (draws.brightness, draws.contrast, draws.saturation)
-    )
+    brightness, contrast, saturation = drawn_factors(strength, draws)
     mean = float(np.dot(cv2.mean(image)[:3], _LUMINANCE)) * brightness
     mix = saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMINANCE, (3, 1))
     matrix = np.empty((3, 4))

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from stdc_lab.config.pretraining import ImageAugmentation, ImagesConfig
-from stdc_lab.data.augment import Draws, draw, one_of, recolour
+from stdc_lab.data.augment import recolour
 from stdc_lab.data.classes import Pixels
+from stdc_lab.data.draws import Draws, draw, one_of
 from stdc_lab.data.files import decode, reason, shown
 from stdc_lab.data.order import place_in_order
 from stdc_lab.errors import DataError

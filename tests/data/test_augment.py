@@ -217,7 +217,7 @@ PLAIN = Augmentation(scale=(1, 1), colour=0)
 
 
 @pytest.mark.parametrize(
-    "config, size",
+    ("config", "size"),
     [
         (Augmentation(scale=(1, 1), colour=0.5), (32, 32)),
         (Augmentation(scale=(1.25, 1.25), colour=0), (32, 32)),

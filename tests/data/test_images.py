@@ -109,7 +109,7 @@ def test_parts_have_the_asked_share_of_the_area():
 
 
 @pytest.mark.parametrize(
-    "other, near",
+    ("other", "near"),
     [
         (ImageAugmentation(area=(0.1, 0.1), flip=False, colour=0), 0.01),
         (ImageAugmentation(area=(0.03, 0.2), flip=True, colour=0), 0.1),
