@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from stdc_lab.data.augment import recolour
 from stdc_lab.data.classes import Pixels
 from stdc_lab.data.draws import Draws, draw, one_of
 from stdc_lab.data.files import decode, reason, shown
+from stdc_lab.data.loading import Batches
 from stdc_lab.data.order import place_in_order
 from stdc_lab.errors import DataError
 
@@ -123,20 +125,32 @@ def training_batch(
 
 
 def validation_batches(
-    images: ImageList, size: tuple[int, int], batch_size: int, unreadable: Unreadable
+    images: ImageList, size: tuple[int, int], batch_size: int, unreadable: Unreadable, workers: int = 1
 ) -> Iterator[tuple[Pixels, np.ndarray]]:
-    """All images in turn, resized and cropped in the middle: B×h×w×3 and class ids B."""
-    for start in range(0, len(images), batch_size):
-        pixels, labels = [], []
-        for path, label in zip(images.paths[start : start + batch_size], images.labels[start:], strict=False):
-            try:
-                pixels.append(centre_crop(read_image(path), size))
-            except DataError as error:
-                unreadable.hear(path, error)
-                continue
-            labels.append(label)
-        if pixels:
-            yield np.stack(pixels), np.array(labels)
+    """All images in turn, resized and cropped in the middle: B×h×w×3 and class ids B.
+
+    Decoded by `workers` threads while the batches before are used, see `Batches`.
+    """
+    make = partial(_validation_batch, images, size, batch_size, unreadable)
+    for pixels, labels in Batches(make, 0, -(-len(images) // batch_size), workers):
+        if len(pixels):
+            yield pixels, labels
+
+
+def _validation_batch(
+    images: ImageList, size: tuple[int, int], batch_size: int, unreadable: Unreadable, number: int
+) -> tuple[Pixels, np.ndarray]:
+    """Batch `number`, without the images that cannot be read, which may be all of them."""
+    chosen = slice(number * batch_size, (number + 1) * batch_size)
+    pixels, labels = [], []
+    for path, label in zip(images.paths[chosen], images.labels[chosen], strict=True):
+        try:
+            pixels.append(centre_crop(read_image(path), size))
+        except DataError as error:
+            unreadable.hear(path, error)
+            continue
+        labels.append(label)
+    return np.array(pixels, np.uint8).reshape(-1, *size, 3), np.array(labels, np.int64)
 
 
 def read_image(path: Path) -> Pixels:

@@ -79,9 +79,10 @@ def test_processes_share_a_batch_without_a_word(folder):
     assert not np.array_equal(whole, batch(images, 2, seed=1, augmentation=changing)[0])
 
 
-def test_validation_goes_through_all_in_order(folder):
+@pytest.mark.parametrize("workers", [1, 3])
+def test_validation_goes_through_all_in_order(folder, workers):
     images = load_image_folder(CONFIG, folder).val
-    parts = list(validation_batches(images, (32, 40), 4, Unreadable()))
+    parts = list(validation_batches(images, (32, 40), 4, Unreadable(), workers))
     assert [len(labels) for _, labels in parts] == [4, 2]
     assert np.concatenate([labels for _, labels in parts]).tolist() == [0, 0, 1, 1, 2, 2]
 
@@ -175,6 +176,16 @@ def test_an_unreadable_image_is_warned_of_once(folder, caplog):
         parts = list(validation_batches(images, (32, 40), 4, unreadable))
         assert np.concatenate([labels for _, labels in parts]).tolist() == [0, 1, 1, 2, 2]
     assert caplog.text.count("left out") == 1
+
+
+def test_a_validation_batch_without_a_readable_image_is_left_out(folder):
+    images = load_image_folder(CONFIG, folder).val
+    for path in images.paths[2:4]:
+        path.write_bytes(b"no image")
+    parts = list(validation_batches(images, (32, 40), 2, Unreadable(skip=True)))
+    assert [labels.tolist() for _, labels in parts] == [[0, 0], [2, 2]]
+    with pytest.raises(DataError, match=re.escape(str(images.paths[2]))):
+        list(validation_batches(images, (32, 40), 2, Unreadable()))
 
 
 def test_nothing_readable_at_all_is_an_error_even_when_skipping(folder):
