@@ -168,6 +168,21 @@ def test_logits_are_enlarged_in_float32_whatever_the_network_computes_in() -> No
         assert not torch.equal(rounded.float(), wanted)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_logits_are_enlarged_in_float32_on_a_gpu_too(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network = build_model(ArchSpec(base_width=8, depths=(1, 1, 1)), 5).eval().to("cuda")
+    small: list[torch.Tensor] = []
+    network.head.register_forward_hook(lambda module, inputs, output: small.append(output))
+    with torch.inference_mode(), torch.autocast("cuda", dtype):
+        logits = network(torch.randn(1, 3, 64, 96, device="cuda")).logits
+    (low,) = small
+    assert (low.dtype, logits.dtype) == (dtype, torch.float32)
+    wanted = functional.interpolate(low.float(), (64, 96), mode="bilinear", align_corners=True)
+    torch.testing.assert_close(logits, wanted)
+
+
 def test_initial_weights_are_drawn_as_the_released_code_draws_them() -> None:
     torch.manual_seed(0)
     network = build_model(presets["stdc1"], 19)
