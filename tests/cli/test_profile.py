@@ -129,7 +129,7 @@ def test_one_network_on_screen(arch: Path) -> None:
 def test_several_networks_side_by_side(arch: Path, tmp_path: Path) -> None:
     files = {option: tmp_path / f"out.{option}" for option in ("json", "csv", "markdown")}
     options = [word for option, file in files.items() for word in (f"--{option}", file)]
-    sides = ("--size", "64x96", "--classes", 5, "--seconds", 0.1)
+    sides = ("--size", "64x96", "--classes", 5, "--seconds", 0.1, "--threads", 1)
     done = stdc_lab("profile", arch, arch, *sides, "--modules", *options)
     assert done.returncode == 0
     assert "fps†" in done.stdout and "† derived" in done.stdout
