@@ -50,6 +50,8 @@ def test_the_sentences_compare_every_arm_with_the_control(frame):
 def test_an_interval_without_zero_is_said_and_one_seed_tells_nothing(frame):
     higher = frame.assign(miou=frame["miou"].where(frame["arm"] != "narrow", frame["miou"] + 0.1))
     assert "(95 % interval +0.099 to +0.128, which does not hold 0)" in arm_sentences(higher)[2]
+    lower = frame.assign(miou=frame["miou"].where(frame["arm"] != "narrow", frame["miou"] - 0.1))
+    assert "(95 % interval −0.101 to −0.072, which does not hold 0)" in arm_sentences(lower)[2]
     first = frame[(frame["seed"] == 0) | frame["arm"].isna()]
     assert arm_sentences(first)[2] == (
         "narrow reaches 0.510 (1 seed): +0.010 beside plain, paired over 1 seed, which tells nothing of its noise."

@@ -75,6 +75,37 @@ def test_the_figure_shows_both_values_and_says_which_is_which(frame):
     assert labels == {"stdc1", "#1", "#2"}
 
 
+def marks_of(figure, x):
+    """The y of every mark at an x, with its face: hollow or not."""
+    found = set()
+    for marks in figure.axes[0].collections:
+        for at, y in marks.get_offsets():
+            if at == x and len(marks.get_facecolor()):
+                found.add(
+                    (round(float(y), 4), "hollow" if tuple(marks.get_facecolor()[0][:3]) == (1, 1, 1) else "full")
+                )
+    return found
+
+
+def test_members_and_references_without_fresh_seeds_are_drawn_where_they_were_chosen(frame):
+    """The front may have grown since the confirmation: #1 and stdc1 have no fresh seeds here."""
+    grown = frame[~frame["confirms"].isin([0, 1])].copy()
+    of_these = grown["number"].isin([0, 1])
+    grown.loc[of_these, "confirmed_seeds"] = 0
+    grown.loc[of_these, ["confirmed_miou", "confirmed_low", "confirmed_high"]] = np.nan
+    figure = pareto_figure(grown)
+    assert marks_of(figure, 12.0) == {(0.5, "hollow")}
+    assert marks_of(figure, 30.0) == {(0.55, "full")}
+    assert {(0.56, "hollow"), (0.535, "full")} <= marks_of(figure, 24.0)
+
+
+def test_names_stand_at_the_fresh_means(frame):
+    moved = frame.assign(confirmed_miou=frame["confirmed_miou"] - 0.02)
+    places = {text.get_text(): text.xy for text in pareto_figure(moved).axes[0].texts}
+    assert places["stdc1"] == (30.0, pytest.approx(0.53))
+    assert places["#2"] == (24.0, pytest.approx(0.515))
+
+
 def test_an_interval_may_leave_the_frame_but_no_point(frame):
     low, high = pareto_figure(frame).axes[0].get_ylim()
     assert low > 0.40 - 1.2 * 0.161 - 1e-9
