@@ -12,7 +12,10 @@ from scipy import stats
 
 from stdc_lab.analysis import compare_arms, load_study, write_trials_csv
 from stdc_lab.analysis.networks import estimate, paired_difference
-from tests.study_folder import add_complete, add_unfinished, open_study, some_params, study_config
+from stdc_lab.analysis.plan_survey import survey_plan
+from stdc_lab.arch import presets
+from stdc_lab.arch.theory import total_cost
+from tests.study_folder import SPACE, add_complete, add_unfinished, open_study, some_params, study_config
 
 PLAN = {"arms": {"plain": {}, "narrow": {"base_width": 32}, "late": {"num_blocks": 3}}, "seeds": [0, 1, 2]}
 SCORES = {"plain": (0.50, 0.54, 0.52), "narrow": (0.51, 0.56, 0.53), "late": (0.40, 0.47)}
@@ -136,3 +139,18 @@ def test_a_storage_alone_tells_its_arms_in_the_order_of_its_trials(tmp_path: Pat
     (tmp_path / "study.yaml").unlink()
     frame = load_study(tmp_path)
     assert (frame.attrs["arms"], frame.attrs["control"]) == (["plain", "narrow", "late"], "plain")
+
+
+def test_what_just_meets_a_bound_meets_it(tmp_path: Path) -> None:
+    """A constraint and a limit say `<=`: the bound itself is allowed."""
+    config = study_config(references=[], constraints=["latency_ms <= 20"])
+    with open_study(tmp_path, config) as study:
+        for latency in (20.0, 20.001):
+            add_complete(study, tmp_path, config, miou=0.5, latency_ms=latency, params=some_params(int(latency * 1000)))
+    assert load_study(tmp_path)["feasible"].tolist() == [True, False]
+    macs = total_cost(presets["stdc1"], (512, 1024), 11).macs
+    for bound, broken in ((macs, ()), (macs - 1, (macs,))):
+        limited = study_config(plan=PLAN, space={**SPACE, "limits": [f"macs <= {bound} at 512x1024"]})
+        assert limited.plan is not None
+        plain = survey_plan(limited, limited.plan, 11).arms[0]
+        assert tuple(one.value for one in plain.broken) == broken
