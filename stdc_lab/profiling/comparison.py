@@ -11,11 +11,12 @@ from torch import nn
 
 from stdc_lab.arch import ArchSpec
 from stdc_lab.arch.theory import HeadName
+from stdc_lab.arithmetic import TIMING
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy.runtimes import Runtime
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import environment, usable_cores
+from stdc_lab.machine import default_threads, environment
 from stdc_lab.nn import StdcClassifier, StdcSegmenter, load_checkpoint, strip_heads
 from stdc_lab.profiling.baselines import CLASSES, build_baseline, count_baseline, parts_of_baseline
 from stdc_lab.profiling.latency import measure_latency
@@ -97,7 +98,7 @@ def profile_together(
             results.append(_count(subject, size, request))
     if not request.timed:
         return results
-    where = environment(device, config.threads or usable_cores())
+    where = environment(device, config.threads or default_threads(), TIMING)
     for start, size in zip(range(0, len(results), len(subjects)), request.sizes, strict=True):
         found = results[start : start + len(subjects)]
         timed = _time(subjects, found, request, config.model_copy(update={"size": size}), device, tell)
