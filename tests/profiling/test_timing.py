@@ -16,6 +16,7 @@ from stdc_lab.profiling.timing import (
     times_as_fast,
     warm_up,
 )
+from tests.profiling.clocks import Believing
 
 
 def config(**changes: float) -> LatencyConfig:
@@ -38,27 +39,6 @@ def forever(*times: float) -> Iterator[float]:
     yield from times
     while True:
         yield times[-1]
-
-
-class Believing:
-    """A clock on which only its own calls and sleeping take time."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-
-    def call(self, times: Iterator[float]) -> Call:
-        def call() -> float:
-            value = next(times)
-            self.sleep(value / 1000)
-            return value
-
-        return call
 
 
 def test_warm_up_ends_when_the_times_no_longer_fall() -> None:
