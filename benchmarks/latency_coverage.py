@@ -6,6 +6,29 @@ Runs the timer itself on calls that only say how long they took, by a clock that
 the looks between them and the pooling are all part of what is simulated. Every call differs by 5 % (one standard
 deviation, log-normal), and log-times are autocorrelated from call to call. Beside it stands what the timer did before:
 order statistics of single calls, stopped at the first narrow interval, the narrower of two attempts kept.
+
+With 2,000 runs (the timer before: 500):
+
+| calls | coverage | half width | windows | before: coverage | half width |
+|---|---:|---:|---:|---:|---:|
+| independent | 97.9% | 1.4% | 1.73 | 93.2% | 1.7% |
+| autocorrelation 0.5 | 97.2% | 1.8% | 1.93 | 73.8% | 1.7% |
+| autocorrelation 0.9 | 96.8% | 3.6% | 1.99 | 34.0% | 1.5% |
+| spikes | 98.1% | 1.5% | 1.82 | 93.8% | 1.7% |
+| bursts of spikes | 96.6% | 3.9% | 1.99 | 36.4% | 1.5% |
+| drift of 2 % a window | 98.3% | 2.1% | 1.93 | 74.8% | 1.6% |
+| ratio, independent | 98.0% | 2.9% | 2.00 | 90.6% | 1.8% |
+| ratio, autocorrelation 0.5 | 98.3% | 2.1% | 2.00 | 92.0% | 1.7% |
+| ratio, autocorrelation 0.9 | 97.2% | 2.1% | 2.00 | 65.8% | 1.6% |
+| ratio, drift of 20 % a window | 98.7% | 2.2% | 2.00 | 92.4% | 1.7% |
+| drift of 20 % a window | 100.0% | 18.1% | 2.00 | 75.2% | 1.7% |
+| 40 ms a call, autocorrelation 0.9 | 95.6% | 5.1% | 2.00 | 33.0% | 1.5% |
+| 100 ms a call, autocorrelation 0.9 | 92.4% | 6.7% | 1.99 | 27.8% | 1.5% |
+| 300 ms a call, autocorrelation 0.5 | 97.5% | 6.5% | 1.19 | 75.6% | 2.8% |
+| 300 ms a call, autocorrelation 0.9 | 74.2% | 4.8% | 1.18 | 30.8% | 1.7% |
+
+The interval is wide, and the latency marked as noisy, where a drift is most of what is seen. What lasts as long as the
+window cannot be told from the state of the machine: ten calls in a row at 0.9 say little of the process (last row).
 """
 
 from __future__ import annotations
