@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from stdc_lab.arithmetic import arithmetic_here
 from stdc_lab.config.training import OptimisationConfig
 from stdc_lab.data import Batches, Pixels
 from stdc_lab.errors import StdcLabError
@@ -143,7 +144,7 @@ class Stepper(ABC, Generic[Network, Config]):
             "seconds": seconds,
             "seed": self.seed,
             "precision": str(self.dtype).removeprefix("torch."),
-            "environment": environment(self.device, torch.get_num_threads()),
+            "environment": environment(self.device, torch.get_num_threads(), arithmetic_here()),
             "evaluated_weights": "last" if self.average is None else "ema",
         }
 
