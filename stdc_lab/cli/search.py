@@ -88,9 +88,12 @@ def search_command(
 
     watcher = ConsoleWatcher()
     if retime:
+        said: list[str] = []
         with watcher.retiming() as on_progress:
-            retime_study(folder, device=device, on_progress=on_progress)
+            retime_study(folder, device=device, on_progress=on_progress, say=said.append)
         print_front(folder)
+        for line in said:
+            typer.echo(line)
         return
     with watcher:
         outcome = run_study(
