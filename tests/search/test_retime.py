@@ -155,6 +155,18 @@ def test_a_latency_that_cannot_be_is_measured_again_and_then_marked(
     assert all(one.note is None for name, one in found.items() if name != strange)
 
 
+def test_the_real_timer_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups_module, "GROUP", 2)
+    small = {"context_width": 8, "fusion_width": 8, "head_width": 8}
+    specs = [presets["stdc1"].replace(base_width=width, decoder=small) for width in (4, 6, 8)]
+    settings = LatencyConfig(size=SIZE, warmup_s=0, measure_s=0.01, min_repeats=5, attempts=1)
+    found = time_in_groups({spec.arch_id: spec for spec in specs}, settings, 11, CPU)
+    assert list(found) == [spec.arch_id for spec in specs]
+    for one in found.values():
+        assert one.reference == specs[1].arch_id, "of median MACs"
+        assert 0 < one.ci95_ms[0] <= one.median_ms <= one.ci95_ms[1]
+
+
 # Of a study
 
 

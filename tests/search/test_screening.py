@@ -19,6 +19,7 @@ from stdc_lab.search import run_study
 from stdc_lab.search.folder import open_study
 from stdc_lab.search.known_costs import IMPLAUSIBLE, KnownCosts
 from stdc_lab.search.objective import Candidate, measure_cost
+from stdc_lab.search.pruning import Pruner
 from tests.search.scripted import ScriptedCrew, timing
 from tests.search.test_driver import DECODER, study_config
 from tests.study_folder import make_record
@@ -120,6 +121,15 @@ def test_a_bound_on_the_ratio_is_judged_by_its_interval_too(tmp_path: Path, monk
     monkeypatch.setattr(loop_module, "MAX_SCREENED_IN_A_ROW", 1)
     with pytest.raises(StudyError, match=r"latency_ratio <= 0.5: 0.555556 \(0.526316 to 0.588235\)"):
         searched(tmp_path / "sure", always(sure), config)
+
+
+def test_what_its_interval_leaves_open_may_stop_others_and_what_breaks_a_bound_may_not(tmp_path: Path) -> None:
+    config = one_network(pruning={})
+    made = make_record(0, candidate().spec, config, 0.5, 1.0)
+    for latency, count in ((OPEN, 1), (TOO_SLOW, 0)):
+        pruner = Pruner(config, tmp_path, [])
+        pruner.add(made.model_copy(update={"profile": made.profile.model_copy(update={"latency": latency})}))
+        assert len(pruner.finished) == count
 
 
 # A latency that cannot be
