@@ -96,6 +96,7 @@ def test_what_a_noisy_timing_screened_out_is_marked_and_timed_again_when_propose
     assert (row["screened"], row["doubtful"]) == (True, True)
     assert row["reason"].endswith("45 (41 to 60); on a noisy timing: --retime takes it up again")
     quiet = always(FAST)
+    monkeypatch.setattr(loop_module, "MAX_SCREENED_IN_A_ROW", 2)
     rows = searched(tmp_path, quiet)
     assert len(quiet.timed) == 1
     assert (rows[1]["state"], rows[1]["latency_ms"], rows[1]["doubtful"]) == ("COMPLETE", 20, False)
