@@ -53,6 +53,8 @@ class LatencyResult(Value):
     """How far the farther end of the interval is from the median, over the median."""
     noisy: bool | None = None
     """The interval is wider than was asked for, or the timings scatter, after all attempts; null in older records."""
+    note: str | None = None
+    """What else keeps one from believing it, in words: it is then noisy too."""
     attempts: int = 1
     """How many windows were timed: a noisy one is followed by another, and all are pooled."""
     blocks: int | None = None

@@ -20,6 +20,7 @@ from stdc_lab.search.objectives import (
     constraint_excess,
     figures_of,
     figures_of_profile,
+    intervals_of,
     limit_excess,
     objective_values,
     screen_by_theory,
@@ -124,10 +125,11 @@ def tell(
         if value is not None:
             trial.set_user_attr(name, value)
     excess = limit_excess(config, record.arch, record.profile.num_classes)
+    known = figures if record.stopped is None else figures_of_profile(record.profile)
+    excess |= constraint_excess(config, known, intervals_of(record.profile))
+    _set_constraints(study, trial, excess)
     if record.stopped is not None:
-        _set_constraints(study, trial, excess | constraint_excess(config, figures_of_profile(record.profile)))
         return study.tell(trial, state=TrialState.PRUNED)
-    _set_constraints(study, trial, excess | constraint_excess(config, figures))
     return study.tell(trial, values)
 
 
@@ -172,6 +174,9 @@ def _note_profile(trial: optuna.Trial, cost: ProfileResult) -> None:
     attributes: dict[str, Any] = {str(name): value for name, value in figures_of_profile(cost).items()}
     if latency is not None:
         attributes |= {"latency_p95_ms": latency.p95_ms, "latency_spread": latency.spread}
+        attributes |= {"latency_noisy": latency.noisy, "latency_note": latency.note}
+        for figure, (low, high) in intervals_of(cost).items():
+            attributes |= {f"{figure}_low": low, f"{figure}_high": high}
     if where is not None:
         attributes["fingerprint"] = where.fingerprint
     for name, value in attributes.items():

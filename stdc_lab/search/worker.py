@@ -71,7 +71,7 @@ def _run(
             datasets[data] = load_dataset(*data)
         run_trial(
             task.candidate, task.study, datasets[data], task.runs, device,
-            known_profile=task.known_profile, judge=_asking(connection),
+            known_profile=task.known_profile, beside=task.beside, judge=_asking(connection),
         )  # fmt: skip
     except Exception as error:
         log.exception("trial %d failed", task.candidate.number)
