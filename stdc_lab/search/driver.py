@@ -17,8 +17,8 @@ from stdc_lab.analysis.storage import STORAGE_FILE
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import load_dataset
 from stdc_lab.errors import StudyError
-from stdc_lab.machine import choose_device, environment, usable_cores
-from stdc_lab.records import Environment
+from stdc_lab.machine import choose_device, choose_dtype, environment, usable_cores
+from stdc_lab.records import Circumstances, Environment
 from stdc_lab.search.confirm import Confirmation, enqueue_confirmation
 from stdc_lab.search.crew import Crew
 from stdc_lab.search.folder import (
@@ -112,7 +112,9 @@ def run_study(
         stop = stack.enter_context(Stop(max_hours))
         crew = crew or stack.enter_context(Crew(jobs or len(chosen), chosen))
         classes, confirming = len(dataset.class_names), confirm is not None
-        search = Search(study, config, folder, wanted, data_path, classes, confirming, machines, crew, watcher)
+        # All devices are of one kind, so `auto` is the same on all of them.
+        here = Circumstances(dataset.contents, str(choose_dtype("auto", chosen[0])).removeprefix("torch."))
+        search = Search(study, config, folder, wanted, data_path, classes, confirming, machines, crew, watcher, here)
         try:
             ended = search.run(stop)
         finally:

@@ -109,10 +109,11 @@ class Trainer(Stepper[StdcSegmenter, TrainConfig]):
         return {
             "images": f"{len(data.train)} for training and {len(data.val)} for validation",
             "data set": f"{data.name} {hashlib.sha256(seen.encode()).hexdigest()[:10]}",
+            "images and labels": data.contents,
         }
 
     def class_protocol(self) -> dict[str, Any]:
-        return {"legend": self.dataset.legend}
+        return {"legend": self.dataset.legend, "contents": self.dataset.part_contents}
 
     outcome_type = TrainingOutcome
 
