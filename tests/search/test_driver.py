@@ -23,6 +23,7 @@ from stdc_lab.records import Circumstances, ProfileResult, TrialRecord, trial_ke
 from stdc_lab.search import Crew, Watcher, retime_study, run_study
 from stdc_lab.search import driver as driver_module
 from stdc_lab.search import loop as loop_module
+from stdc_lab.search.driver import circumstances
 from stdc_lab.search.folder import check_same_data, driver_lock
 from stdc_lab.search.objective import Candidate
 from stdc_lab.search.propose import enqueue_known
@@ -326,12 +327,13 @@ def test_a_study_from_before_contents_were_looked_at_goes_on_and_learns_them(tmp
 
 def test_a_key_knows_the_data_and_what_auto_is_here(finished: Path) -> None:
     config = study_config()
-    precision = str(choose_dtype("auto", torch.device("cpu"))).removeprefix("torch.")
-    here = Circumstances(load_dataset(config.data).contents, precision)
+    dataset, cpu = load_dataset(config.data), torch.device("cpu")
+    here = circumstances(dataset, cpu)
+    assert here == Circumstances(dataset.contents, str(choose_dtype("auto", cpu)).removeprefix("torch."))
     for key in load_study(finished)["trial_key"]:
         record = TrialRecord.model_validate_json((finished / "runs" / key / "trial.json").read_bytes())
         assert key == trial_key(record.arch, record.train, config.data, record.seed, here)
-        assert record.result.precision == precision
+        assert record.result.precision == here.auto_precision
 
 
 def test_a_training_in_another_precision_is_not_taken_for_one_of_here(
