@@ -84,7 +84,8 @@ def runtimes_table(results: Sequence[ProfileResult]) -> Table:
     columns += ["ms", "±", *([] if several else ["p95"]), "×", "img/s†", "peak MiB", "error", "same"]
     rows, reasons = [], []
     for one in found:
-        cells = [*([one.network] if several else []), one.runtime, one.dtype, *([str(one.batch)] if batches else [])]
+        dtype = f"{one.dtype}~" if one.emulated else one.dtype
+        cells = [*([one.network] if several else []), one.runtime, dtype, *([str(one.batch)] if batches else [])]
         latency, agreement = one.latency, one.agreement
         error = ("–", "–") if agreement is None else (_error(agreement.max_rel_error), _share(agreement.argmax_share))
         if latency is None:
@@ -148,6 +149,8 @@ def _notes(found: Sequence[RuntimeResult], reasons: Sequence[str]) -> tuple[str,
         "a call; –: kept between calls. error (largest, over the largest logit) and same (class, share of pixels): "
         "against float32 eager PyTorch, before it was timed."
     )
+    if any(one.emulated for one in found):
+        notes[-1] += " ~: emulated, as nothing here computes that dtype natively."
     if "random" in weights:
         notes[-1] += " The weights are fresh, with norms that fit the images; a checkpoint's are compared as trained."
     if any(one.latency is not None and one.latency.noisy for one in timed):

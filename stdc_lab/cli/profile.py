@@ -33,7 +33,7 @@ HEAD = "seg: the deployed segmenter. cls: the classifier that is pretrained."
 HEADS = "Also what these training heads cost: auxiliary and detail strides, as auxiliary,8; or all."
 RUNTIME = (
     "Also in these runtimes (eager, folded, compile, openvino_bf16 …), separated by commas, compared with eager and "
-    "ranked; all: what is installed."
+    "ranked; all: what is installed and native here."
 )
 BATCH = "Batch sizes for the runtimes (default: channels_last), separated by commas."
 REFERENCE = "The network that ratios are to; default: the first baseline, else the first."
@@ -127,8 +127,11 @@ def profile_command(
         shown = [f"{name} {one.size[0]}×{one.size[1]}" for name, one in zip(shown, results, strict=True)]
     tables = _print(console, shown, results, len(results) == 1 if details is None else details)
     if "all" in wanted.split(","):
+        timed = {one.name for one in runtimes}
         for name, reason in left_out(chosen).items():
-            console.print(f"{name} was left out: {reason}", style="dim", markup=False)
+            if name in timed:
+                continue
+            console.print(f"{name} was left out: {reason}", style="dim", markup=False, soft_wrap=True)
     if json is not None:
         write_json("[" + ",\n".join(result.model_dump_json(indent=1) for result in results) + "]", json)
     if csv is not None:

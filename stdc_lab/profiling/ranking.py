@@ -10,10 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from stdc_lab.config.latency import LatencyConfig
-from stdc_lab.deploy.runtimes import Runtime, Source, check, compare, expected_logits, start
+from stdc_lab.deploy.runtimes import (
+    Runtime,
+    Source,
+    check,
+    check_rounding,
+    compare,
+    expected_logits,
+    start,
+)
 from stdc_lab.deploy.sessions import Call as Run
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import cpu_threads, machine_lock, usable_cores
+from stdc_lab.machine import computes_natively, cpu_threads, machine_lock, usable_cores
 from stdc_lab.profiling.latency import against, sample_images, shape_of, summarise, with_settled_norms, work
 from stdc_lab.profiling.memory import check_memory, lack_of_memory, peak_memory
 from stdc_lab.profiling.timing import Call, Turns, take_turns, timed
@@ -107,6 +115,7 @@ def _start_all(
                 memory = None if runtime.keeps_memory else peak_memory(work(call, images), images.device)
             needed[name] = max(needed.get(name, 0.0), (memory or 0) / len(images))
             check(runtime.name, runtime.dtype, agreement)
+            check_rounding(runtime.name, runtime.dtype, agreement)
         except StdcLabError as error:
             failed.append(_result(name, runtime, images, agreement=agreement, reason=str(error)))
         else:
@@ -162,6 +171,7 @@ def _result(
         network=network,
         runtime=runtime.name,
         dtype=runtime.dtype,
+        emulated=not computes_natively(runtime.dtype, images.device),
         layout=runtime.layout,
         what=runtime.what,
         batch=batch,

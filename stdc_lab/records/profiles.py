@@ -107,6 +107,9 @@ class RuntimeResult(Value):
     """The name that it was profiled under."""
     runtime: str
     dtype: str
+    """What it rounds to: a runtime that computed in another dtype than its own was not timed."""
+    emulated: bool | None = None
+    """Whether the device has no instructions for the dtype; null in older records."""
     layout: str
     what: str
     batch: int

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -153,6 +154,23 @@ def test_a_runtime_that_disagrees_is_never_timed() -> None:
     assert bad.latency is None and bad.agreement is not None
     assert bad.reason is not None and bad.reason.startswith("wrong: its logits are not those of the float32 eager")
     assert len(timed) <= 3  # made, compared, its memory looked at
+
+
+def test_what_is_bfloat16_by_its_name_alone_is_never_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_model(SMALL, 5).eval()
+    monkeypatch.setattr(ranking, "computes_natively", lambda dtype, device: dtype == "float32")
+    right = made("right", answering(network))
+    named, rounded = (
+        dataclasses.replace(made(name, answering(network, change)), dtype="bfloat16")
+        for name, change in (("named", 1e-8), ("rounded", 3e-3))
+    )
+    found = measure_runtimes({"net": network}, [named, rounded, right], config(), CPU, trained={"net"})
+    rows = {result.runtime: result for result in found}
+    reason = rows["named"].reason
+    assert rows["named"].latency is None and reason is not None
+    assert reason.startswith("named: it did not compute in bfloat16 but in float32: its largest error is ")
+    assert rows["rounded"].latency is not None and rows["rounded"].reason is None
+    assert {name: row.emulated for name, row in rows.items()} == {"named": True, "rounded": True, "right": False}
 
 
 def test_out_of_memory_at_a_batch_size_is_told_in_its_row() -> None:
