@@ -141,20 +141,22 @@ def _extends_plan(old: StudyConfig, new: StudyConfig, key: str) -> bool:
 
 
 def check_same_data(study: optuna.Study, dataset: Dataset, folder: Path) -> None:
-    """Raise `StudyError` if the study was begun with other images: no `trial_key` knows which folder they were in."""
+    """Raise `StudyError` if the study was begun with other images or labels: its trials would be of unlike data."""
     said = f"{len(dataset.train)} training and {len(dataset.val)} validation images of {dataset.name}"
     seen = json.dumps([dataset.train.names, dataset.val.names, dataset.train.images.shape, dataset.class_names])
-    here = {"what": said, "digest": hashlib.sha256(seen.encode()).hexdigest()[:10]}
+    named = hashlib.sha256(seen.encode()).hexdigest()[:10]
+    here = {"what": said, "digest": named, "contents": dataset.contents}
     if study.user_attrs.get(NUM_CLASSES) is None:
         study.set_user_attr(NUM_CLASSES, len(dataset.class_names))
     there = study.user_attrs.get("data_set")
-    if there is None:
-        study.set_user_attr("data_set", here)
-    elif there != here:
+    if there is not None and {**here, **there} != here:
+        other = "digest" if there["digest"] != named else "contents"
         raise StudyError(
-            f"{folder}: this folder was begun with other data: was {there['what']} ({there['digest']}), is {said} "
-            f"({here['digest']}); nothing was changed. Give the --data it was begun with, or use another --out"
+            f"{folder}: this folder was begun with other data: was {there['what']} ({there[other]}), is {said} "
+            f"({here[other]}); nothing was changed. Give the --data it was begun with, or use another --out"
         )
+    if there != here:  # a study from before contents were looked at says nothing of them
+        study.set_user_attr("data_set", here)
 
 
 def keep_config(config: StudyConfig, folder: Path) -> None:

@@ -14,7 +14,7 @@ from stdc_lab.analysis.frame import load_study, write_trials_csv
 from stdc_lab.arch.theory import total_cost
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
-from stdc_lab.records import Environment, ProfileResult, TrialRecord
+from stdc_lab.records import Circumstances, Environment, ProfileResult, TrialRecord
 from stdc_lab.search.confirm import next_confirmation
 from stdc_lab.search.crew import Crew, Worker
 from stdc_lab.search.folder import (
@@ -83,6 +83,8 @@ class Search:
     """By device: what a latency measured on it depends on."""
     crew: Crew
     watcher: Watcher
+    here: Circumstances | None = None
+    """Part of every training's key."""
     running: dict[Worker, Running] = field(default_factory=dict)
     failures: int = 0
     duplicates: int = 0
@@ -157,7 +159,7 @@ class Search:
             self.exhausted = True
             return
         try:
-            candidate = draw_candidate(trial, self.config, self.num_classes)
+            candidate = draw_candidate(trial, self.config, self.num_classes, self.here)
             if self.config.known_training == "new_seed" and not candidate.named:
                 candidate = self._with_new_seed(trial, candidate)
             key = candidate.key(self.config)

@@ -22,7 +22,7 @@ from stdc_lab.machine import choose_dtype, machine_lock, place
 from stdc_lab.nn import StdcSegmenter
 from stdc_lab.nn.checkpoints import load_checkpoint, save_checkpoint
 from stdc_lab.profiling import profile
-from stdc_lab.records import ProfileResult, TrialRecord, trial_key
+from stdc_lab.records import Circumstances, ProfileResult, TrialRecord, trial_key
 from stdc_lab.search.folder import read_record, write_text
 from stdc_lab.search.known_costs import Cost, is_suspect, marked
 from stdc_lab.training import Progress
@@ -58,6 +58,8 @@ class Candidate:
     """The training that was asked for, where memory allows only another form of it: the key is of this one."""
     retried: str | None = None
     """Why it is another form."""
+    here: Circumstances | None = None
+    """On which contents and in which precision it is trained: part of its key."""
 
     @property
     def named(self) -> bool:
@@ -66,7 +68,7 @@ class Candidate:
 
     def key(self, study: StudyConfig) -> str:
         """The key of its training, see `trial_key`."""
-        return trial_key(self.spec, self.planned or self.train, study.data, self.seed)
+        return trial_key(self.spec, self.planned or self.train, study.data, self.seed, self.here)
 
     def in_smaller_parts(self) -> Candidate | None:
         """The same batches in parts of half the size; None where a part would have fewer than two images."""
@@ -150,7 +152,7 @@ def run_trial(
         boundary_f=_boundary_f(network, dataset, candidate.train, device) if wants_boundary else None,
     )
     protocol = record.model_dump(mode="json", include={"train", "data", "seed", "reference", "trial_key"})
-    protocol |= {"miou": record.result.miou, "legend": dataset.legend}
+    protocol |= {"miou": record.result.miou, "legend": dataset.legend, "contents": dataset.part_contents}
     save_checkpoint(folder / CHECKPOINT_FILE, network, protocol)
     write_samples(folder / "predictions", network, dataset, device, candidate.train)
     return _keep(record, folder)

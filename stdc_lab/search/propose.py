@@ -12,7 +12,7 @@ from stdc_lab.arch import ArchSpec
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.errors import StdcLabError
-from stdc_lab.records import ProfileResult, TrialRecord
+from stdc_lab.records import Circumstances, ProfileResult, TrialRecord
 from stdc_lab.search.ledger import CONFIRMS
 from stdc_lab.search.objective import Candidate
 from stdc_lab.search.objectives import (
@@ -72,7 +72,9 @@ def next_trial(study: optuna.Study, config: StudyConfig) -> optuna.Trial | None:
     return study.ask()
 
 
-def draw_candidate(trial: optuna.Trial, config: StudyConfig, num_classes: int) -> Candidate:
+def draw_candidate(
+    trial: optuna.Trial, config: StudyConfig, num_classes: int, here: Circumstances | None = None
+) -> Candidate:
     """Draw a point of the space, or take the network or arm that the trial was queued for.
 
     Raises `ScreenedOutError` for a drawn point that cannot be made or does not meet the limits. What the user named
@@ -89,7 +91,7 @@ def draw_candidate(trial: optuna.Trial, config: StudyConfig, num_classes: int) -
         # Drawn once more where it can be, for the sampler to learn from a second value of the same point.
         spec, train = network_of(trial if confirmed.params else confirmed, config)
         seed = int(attributes["seed"])
-    candidate = Candidate(trial.number, spec, train, seed, reference, arm, confirms)
+    candidate = Candidate(trial.number, spec, train, seed, reference, arm, confirms, here=here)
     for name, value in {
         "arch": spec.to_dict(),
         "arch_id": spec.arch_id,

@@ -110,10 +110,11 @@ class Trainer(Stepper[StdcSegmenter, TrainConfig]):
         return {
             "images": f"{len(data.train)} for training and {len(data.val)} for validation",
             "data set": f"{data.name} {hashlib.sha256(seen.encode()).hexdigest()[:10]}",
+            "images and labels": data.contents,
         }
 
     def class_protocol(self) -> dict[str, Any]:
-        return {"legend": self.dataset.legend}
+        return {"legend": self.dataset.legend, "contents": self.dataset.part_contents}
 
     outcome_type = TrainingOutcome
 
@@ -161,14 +162,16 @@ def train(
 ) -> Trained:
     """Train a network from scratch on `dataset.train` and evaluate it on `dataset.val`, all in memory.
 
-    The same seed gives the same result on the same machine with the same number of threads. The machine's
-    lock is held shared meanwhile. Raises `DivergedError` when the loss is no longer a number.
+    The same seed gives the same result on the same machine with the same number of threads, and to another network the
+    same initial weights in every layer that both have. The machine's lock is held shared meanwhile. Raises
+    `DivergedError` when the loss is no longer a number.
     """
     device = device or torch.device("cpu")
     classes = len(dataset.class_names)
     started = time.monotonic()
     with machine_lock(alone=False), reproducible(seed, device):
-        trainer = Trainer(build_model(spec, classes, config.heads), dataset, config, seed, device)
+        network = build_model(spec, classes, config.heads, seed=seed)
+        trainer = Trainer(network, dataset, config, seed, device)
         curve = Curve(config.iterations)
         matrix = trainer.new_matrix()
         for loss, rate in trainer.steps():
