@@ -22,7 +22,7 @@ from stdc_lab.machine import choose_dtype, environment, place
 from stdc_lab.records import ClassifierResult, CurvePoint, PretrainingOutcome, TrainingOutcome, TrainResult
 from stdc_lab.training.evaluate import to_input
 from stdc_lab.training.metrics import ConfusionMatrix
-from stdc_lab.training.optimiser import make_average, make_optimiser, set_training
+from stdc_lab.training.optimiser import make_average, make_optimiser, set_training, synchronise_norms
 from stdc_lab.training.schedule import rate_at
 from stdc_lab.training.workers import Workers
 
@@ -66,7 +66,7 @@ class Stepper(ABC, Generic[Network, Config]):
         self.dtype = choose_dtype(config.precision, device)
         network = place(network, device)
         if self.workers.count > 1 and device.type == "cuda":
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+            network = synchronise_norms(network, config)
         self.network: Network = network
         self.average = make_average(network, config.ema_decay)
         self.fusion_weights = fusion_weights

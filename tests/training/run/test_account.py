@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from stdc_lab.data import Dataset
+from stdc_lab.nn import build_model
+from stdc_lab.training.account import account
 from stdc_lab.training.run import run_training
+from stdc_lab.training.trainer import Trainer
 from tests.training.run.tiny import CPU, RECIPE, SPEC, recipe_of, stopped_at
 
 
@@ -26,6 +29,23 @@ def test_the_account_is_said_and_kept(dataset: Dataset, tmp_path: Path) -> None:
         "from scratch: pretraining on ImageNet is worth 3 to 4 points",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("iterations", "decay", "said"),
+    [
+        (500, 0.99, "decay 0.99, which acts as 0.9823 at the end: it grows over the first 891 iterations; "),
+        (60_000, 0.99, "decay 0.99 from iteration 891, before that less; "),
+        (891, 0.99, "decay 0.99 from iteration 891, before that less; "),
+    ],
+)
+def test_the_account_says_what_the_averages_decay_acts_as(
+    iterations: int, decay: float, said: str, dataset: Dataset
+) -> None:
+    recipe = recipe_of(iterations=iterations, ema_decay=decay)
+    trainer = Trainer(build_model(SPEC, 11, recipe.train.heads), dataset, recipe.train, 0, CPU)
+    [line] = [line for line in account(recipe, trainer, "random weights").splitlines() if "averaged" in line]
+    assert line == f"evaluated  averaged weights, {said}2 times, at scale 1"
 
 
 def test_tensorboard_hears_of_every_step_where_it_is_installed(
