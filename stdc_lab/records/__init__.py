@@ -18,6 +18,7 @@ from stdc_lab.records.profiles import (
 )
 from stdc_lab.records.trainings import (
     ClassifierResult,
+    Computing,
     CurvePoint,
     EvaluationProtocol,
     EvaluationResult,
@@ -25,6 +26,7 @@ from stdc_lab.records.trainings import (
     TrainingOutcome,
     TrainResult,
     TrialRecord,
+    mixed_computing,
 )
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "AccountRow",
     "Agreement",
     "ClassifierResult",
+    "Computing",
     "CounterAccount",
     "CounterName",
     "CurvePoint",
@@ -50,6 +53,7 @@ __all__ = [
     "TrainingCost",
     "TrainingOutcome",
     "TrialRecord",
+    "mixed_computing",
     "profile_key",
     "trial_key",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from stdc_lab.config.pretraining import PretrainConfig
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.training import OptimisationConfig, TrainConfig
 from stdc_lab.data import crop_size
+from stdc_lab.records import Computing, mixed_computing
 from stdc_lab.training.classifier import ClassifierTrainer
 from stdc_lab.training.schedule import average_decay_at, average_warmup, rate_at
 from stdc_lab.training.trainer import Trainer
@@ -100,6 +101,12 @@ def _decay(config: OptimisationConfig) -> str:
 def _text(lines: Mapping[str, str], warnings: Iterable[str]) -> str:
     rows = [*lines.items(), *(("warning", warning) for warning in warnings)]
     return "".join(f"{name:<10} {value}\n" for name, value in rows)
+
+
+def mixed_warning(computed: Sequence[Computing]) -> str:
+    """The account's line about a training that went on in another precision or on another kind of device."""
+    mixed = mixed_computing(computed)
+    return "" if mixed is None else _text({}, (f"{mixed}: its curve is not of one piece",))
 
 
 def departures(recipe: RecipeConfig, start: str) -> Iterator[str]:

@@ -19,7 +19,7 @@ from stdc_lab.machine import MachineLock, machine_lock, synchronise
 from stdc_lab.nn import build_classifier, build_model
 from stdc_lab.nn.checkpoints import load_backbone
 from stdc_lab.records import PretrainingOutcome, TrainingOutcome
-from stdc_lab.training.account import account, pretraining_account
+from stdc_lab.training.account import account, mixed_warning, pretraining_account
 from stdc_lab.training.classifier import ClassifierTrainer
 from stdc_lab.training.folder import LAST_FILE, Outcome, TrainingFolder, check_same_recipe, training_lock
 from stdc_lab.training.interrupts import Interrupts
@@ -104,12 +104,23 @@ def _run(files: TrainingFolder, text: str, hears: Hears, lock: MachineLock) -> O
             hears.account(f"{folder}: all {trainer.iteration:,} iterations were done before; nothing to train\n")
             return workers.from_first(files.finished)
         if workers.first:
+            text += mixed_warning(trainer.computed)
             files.begin(text)
-            going_on = f"going on after iteration {trainer.iteration:,}\n" if trainer.iteration else ""
-            hears.account(text + going_on)
+            hears.account(text + _going_on(trainer))
         workers.wait()
         _train(files, workers, hears, lock)
         return workers.from_first(files.outcome)
+
+
+def _going_on(trainer: Trainer | ClassifierTrainer) -> str:
+    """From where a training goes on, and whether it does so on another kind of device or in another precision."""
+    if not trainer.iteration:
+        return ""
+    said = f"going on after iteration {trainer.iteration:,}"
+    *before, here = trainer.computed
+    if before and here.after == trainer.iteration:
+        said += f" in {here.precision} on {here.device}, until then in {before[-1].precision} on {before[-1].device}"
+    return f"{said}\n"
 
 
 def _train(files: TrainingFolder, workers: Workers, hears: Hears, lock: MachineLock) -> None:
