@@ -37,6 +37,10 @@ class Hears:
     stopped: Callable[[str], None] = lambda text: None
     is_enough: Callable[[Progress], bool] = lambda progress: False
     """Asked after every evaluation but the last: whether the training ends here, before its planned end."""
+    works: Callable[[], None] = lambda: None
+    """Told between two steps that an evaluation comes on, and that the machine's lock is held again."""
+    waits: Callable[[], None] = lambda: None
+    """Told that the training waits for the machine's lock, however long a timer holds it."""
 
 
 def run_training(
@@ -117,9 +121,9 @@ def _going_on(trainer: Trainer | ClassifierTrainer) -> str:
     if not trainer.iteration:
         return ""
     said = f"going on after iteration {trainer.iteration:,}"
-    *before, here = trainer.computed
+    before, here = trainer.computed[-2:-1], trainer.computed[-1]
     if before and here.after == trainer.iteration:
-        said += f" in {here.precision} on {here.device}, until then in {before[-1].precision} on {before[-1].device}"
+        said += f" in {here.precision} on {here.device}, until then in {before[0].precision} on {before[0].device}"
     return f"{said}\n"
 
 
@@ -152,6 +156,7 @@ def _train(files: TrainingFolder, workers: Workers, hears: Hears, lock: MachineL
 def _take_steps(files: TrainingFolder, workers: Workers, hears: Hears, lock: MachineLock) -> None:
     trainer, recipe = files.trainer, files.recipe
     first, started = trainer.iteration, time.monotonic()
+    trainer.works = hears.works
     with Interrupts(patient=workers.count > 1) as interrupts:
         for loss, rate in trainer.steps():
             score, evaluated = None, is_evaluated(trainer.iteration, trainer.config)
@@ -185,7 +190,9 @@ def _take_steps(files: TrainingFolder, workers: Workers, hears: Hears, lock: Mac
                 return
             if workers.count == 1 and lock.timer_waits():  # several would wait for each other in the next step
                 synchronise(trainer.device)
+                hears.waits()
                 lock.step_aside()
+                hears.works()
 
 
 def _is_enough(progress: Progress, workers: Workers, trainer: Trainer | ClassifierTrainer, hears: Hears) -> bool:

@@ -81,9 +81,11 @@ class Stepper(ABC, Generic[Network, Config]):
         self.full_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.iteration = 0
-        self.computed = (self._computing(),)
+        self.computed: tuple[Computing, ...] = (self._computing(),)
         """What which iterations were computed on and in."""
         self.waited_s = 0.0
+        self.works: Callable[[], None] = _nobody
+        """Told that an evaluation comes on, batch after batch."""
         self._shared = _shared(network) if self.workers.count > 1 else None
         self._forward: Callable[[Tensor], Any] = self._shared or network
         if config.compile:
@@ -242,6 +244,10 @@ class Stepper(ABC, Generic[Network, Config]):
         self.scaler.step(self.optimiser)
         self.scaler.update()
         return total
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 def restore_random(state: dict[str, Any], device: torch.device) -> None:
