@@ -44,7 +44,7 @@ class Watchdog:
             self.silent_s, self._waits = 0.0, isinstance(message, Waiting)
             if isinstance(message, Stepped):
                 self._step(message.progress)
-        elif self._last is not None and not self._waits:
+        elif not self._waits:
             self.silent_s += passed
         if self.silent_s < self.limit_s or self._last is None:
             return None

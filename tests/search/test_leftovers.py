@@ -16,8 +16,9 @@ from stdc_lab.search import Watcher
 from stdc_lab.search.crew import Crew, Worker
 from stdc_lab.search.folder import keep_config, open_study
 from stdc_lab.search.loop import Running, Search
-from stdc_lab.search.messages import Failed, Lost
+from stdc_lab.search.messages import Failed, Lost, Stepped
 from stdc_lab.search.objective import Candidate, keep_reasons
+from stdc_lab.training import Progress
 from tests.search.test_driver import study_config
 from tests.study_folder import make_record
 
@@ -92,3 +93,15 @@ def test_a_training_that_was_finished_before_its_worker_failed_is_kept(tmp_path:
     keep_reasons(tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
     keep_reasons(tmp_path / "never_begun")
+
+
+def test_a_trial_that_goes_on_in_another_worker_is_watched_anew(tmp_path: Path) -> None:
+    stands = Stands(tmp_path)
+    stands.propose()
+    running = stands.search.running[stands.worker]
+    progress = Progress(3, 100, 1.0, 0.1, 3.0, None)
+    assert running.watchdog.look(0.0, Stepped(progress)) is None
+    before = running.watchdog
+    stands.search._hear(running, Lost("the worker hung and was ended", killed=True))
+    assert len(stands.given) == 2 and stands.search.running[stands.worker] is running
+    assert running.watchdog is not before and running.watchdog.step_s == 0

@@ -73,6 +73,7 @@ def test_or_for_ten_median_steps_where_that_is_longer() -> None:
     clock.says(step(21, 50.0, first=20))  # 50 s, of which some were for compiling
     assert clock.silent(499) is None
     clock.says(step(22, 70.0, first=20))
+    assert clock.dog.limit_s == 200
     assert clock.silent(199) is None
     for number, seconds in ((24, 110.0), (25, 1110.0), (26, 1130.0)):  # an evaluation in between
         clock.says(step(number, seconds, first=20))
