@@ -150,7 +150,7 @@ class Hangs(Notes):
         if progress.iteration >= 12 and not self.again and not curve.is_fifo():
             curve.unlink()
             os.mkfifo(curve)
-            self.patch.setattr(watchdog, "HANG_S", 1.0)
+            self.patch.setattr(watchdog, "HANG_S", 3.0)
 
     def trial_again(self, candidate: Candidate, reason: str) -> None:
         super().trial_again(candidate, reason)
