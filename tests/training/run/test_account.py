@@ -48,6 +48,37 @@ def test_the_account_says_what_the_averages_decay_acts_as(
     assert line == f"evaluated  averaged weights, {said}2 times, at scale 1"
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, ["a smaller image is padded", "saturation ± 0.3, in one, of the crop"]),
+        (
+            {"augmentation": {"cover": True, "colour": 0}},
+            [
+                "a smaller image is enlarged once, from the original",
+                "colour     as it is",
+                "detail that the recipe loses",
+            ],
+        ),
+        (
+            {"faithful": True, "augmentation": {"colour": 0.5}},
+            [
+                "a smaller image is shrunk first and then enlarged, as released",
+                "saturation ± 0.5, one after another, of the whole image, as released",
+            ],
+        ),
+    ],
+    ids=["plain", "cover", "faithful"],
+)
+def test_the_account_says_how_images_are_changed(values: dict[str, Any], said: list[str], dataset: Dataset) -> None:
+    recipe = recipe_of(**values)
+    network = build_model(recipe.arch, 11, recipe.training.heads)
+    text = account(recipe, Trainer(network, dataset, recipe.training, 0, CPU), "random weights")
+    for part in said:
+        assert part in text
+    assert ("detail that the recipe loses" in text) == ("detail that the recipe loses" in said)
+
+
 def test_tensorboard_hears_of_every_step_where_it_is_installed(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
