@@ -187,7 +187,7 @@ def test_a_study_that_only_failed_has_a_page(tmp_path, plain_charts):
 def plain_charts(monkeypatch):
     """Empty charts: drawing takes seconds, and is tested elsewhere."""
     for name in ("pareto_figure", "macs_figure", "parameters_figure", "curve_figure"):
-        monkeypatch.setattr(f"stdc_lab.reporting.html.{name}", lambda *_: Figure(figsize=(1, 1)))
+        monkeypatch.setattr(f"stdc_lab.reporting.html.{name}", lambda *_, **__: Figure(figsize=(1, 1)))
 
 
 @pytest.fixture
