@@ -17,7 +17,7 @@ from stdc_lab.analysis.storage import STORAGE_FILE
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import load_dataset
 from stdc_lab.errors import StudyError
-from stdc_lab.machine import choose_device, environment, usable_cores
+from stdc_lab.machine import choose_device, default_threads, environment
 from stdc_lab.records import Environment
 from stdc_lab.search.confirm import Confirmation, enqueue_confirmation
 from stdc_lab.search.crew import Crew
@@ -124,7 +124,7 @@ def run_study(
 
 def _machines(study: optuna.Study, devices: Sequence[torch.device], config: StudyConfig) -> dict[str, Environment]:
     """The machine behind each device. Raises `StudyError`: latencies of unlike machines never enter one objective."""
-    threads = config.latency.threads or usable_cores()
+    threads = config.latency.threads or default_threads()
     here = {str(device): environment(device, threads) for device in devices}
     first = here[str(devices[0])]
     for name, other in here.items():

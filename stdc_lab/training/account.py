@@ -8,6 +8,7 @@ from stdc_lab.config.pretraining import PretrainConfig
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.training import Augmentation, OptimisationConfig, TrainConfig
 from stdc_lab.data import crop_size
+from stdc_lab.machine import not_native
 from stdc_lab.records import Computing, mixed_computing
 from stdc_lab.training.classifier import ClassifierTrainer
 from stdc_lab.training.schedule import average_decay_at, average_warmup, rate_at
@@ -101,9 +102,12 @@ def _evaluation(trainer: Trainer | ClassifierTrainer, evaluated: str) -> dict[st
     config = trainer.config
     weights = f"averaged weights, {_decay(config)}" if config.ema_decay else "the last weights"
     precision = str(trainer.dtype).removeprefix("torch.")
+    emulated = not_native(precision, trainer.device)
     return {
         "evaluated": f"{weights}; {evaluated}",
-        "computing": f"{trainer.device}, {precision}" + (", compiled" if config.compile else ""),
+        "computing": f"{trainer.device}, {precision}"
+        + (f" ({emulated})" if emulated else "")
+        + (", compiled" if config.compile else ""),
     }
 
 

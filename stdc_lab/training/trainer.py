@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from stdc_lab.arch import ArchSpec
+from stdc_lab.arithmetic import TRAINING, computing
 from stdc_lab.config.training import OptimisationConfig, TrainConfig
 from stdc_lab.data import IGNORE_LABEL, Dataset, Pixels, batch_at, crop_size
 from stdc_lab.machine import machine_lock
@@ -206,10 +207,13 @@ def is_evaluated(iteration: int, config: OptimisationConfig) -> bool:
 
 @contextmanager
 def reproducible(seed: int, device: torch.device) -> Iterator[None]:
-    """Everything that torch draws inside the block follows from the seed; the caller's random state is put back."""
+    """Everything that torch draws inside the block follows from the seed; the caller's random state is put back.
+
+    It computes as `arithmetic.TRAINING` says meanwhile.
+    """
     cuda = [device] if device.type == "cuda" else []
     deterministic = torch.are_deterministic_algorithms_enabled()
-    with torch.random.fork_rng(cuda):
+    with torch.random.fork_rng(cuda), computing(TRAINING):
         torch.manual_seed(seed)
         if cuda:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it

@@ -51,7 +51,7 @@ def study_config(**changes: Any) -> StudyConfig:
         "sampler": {"name": "random"},
         "data": {"size": [32, 64], "train_images": 4, "val_images": 2},
         "train": {"iterations": 2, "batch_size": 2, "warmup_iterations": 1, "evaluations": 1},
-        "latency": {"size": [32, 64], "warmup_s": 0, "measure_s": 0.01, "min_repeats": 5, "attempts": 1},
+        "latency": {"size": [32, 64], "warmup_s": 0, "measure_s": 0.01, "min_repeats": 5, "attempts": 1, "threads": 1},
     }
     return StudyConfig.model_validate({**values, **changes})
 
