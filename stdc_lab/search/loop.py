@@ -23,17 +23,25 @@ from stdc_lab.search.folder import (
     read_profile,
     read_record,
 )
-from stdc_lab.search.ledger import Ledger, give_back
+from stdc_lab.search.ledger import FAILED_AT_ITS_POINT, Ledger, give_back
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profiled, Scored, Stepped, Task
 from stdc_lab.search.objective import Candidate, clear, tidy
 from stdc_lab.search.objectives import ScreenedOutError, screened_by_profile
-from stdc_lab.search.propose import draw_candidate, make_sampler, next_trial, tell, tell_screened
+from stdc_lab.search.propose import (
+    draw_candidate,
+    draws_at_random,
+    is_new_point,
+    make_sampler,
+    next_trial,
+    tell,
+    tell_screened,
+)
 from stdc_lab.search.pruning import Pruner
+from stdc_lab.search.samplers import Point, RandomPoints
 from stdc_lab.search.stopping import Stop
 from stdc_lab.search.watcher import Watcher
 
 MAX_FAILURES_IN_A_ROW = 3
-MAX_DUPLICATES_IN_A_ROW = 30
 MAX_SCREENED_IN_A_ROW = 2000
 PROPOSALS_AT_ONCE = 20
 """After so many the driver looks up, whatever became of them."""
@@ -82,8 +90,8 @@ class Search:
     watcher: Watcher
     running: dict[Worker, Running] = field(default_factory=dict)
     failures: int = 0
-    duplicates: int = 0
     screened: int = 0
+    """Proposals since the last new training."""
     exhausted: bool = False
     """Whether nothing is left to try: all of a plan was."""
     _csv_due: float = 0.0
@@ -92,6 +100,7 @@ class Search:
         self.ledger = Ledger(self.study)
         self.pruner = Pruner(self.config, self.folder, self.study.get_trials(deepcopy=False))
         self.stale = self._is_stale()
+        self.random_points: RandomPoints | None = None
 
     @property
     def done(self) -> int:
@@ -136,21 +145,31 @@ class Search:
                     return False
                 if self.running and self.screened >= MAX_SCREENED_IN_A_ROW:
                     return False  # what is at work may teach the sampler
-                if any(running.twins for running in self.running.values()):
-                    return False  # the sampler would propose the same again until it knows more
                 if not left:
                     return True
                 left -= 1
-                self._propose(worker)
+                if not self._propose(worker):
+                    return False
         return False
 
-    def _propose(self, worker: Worker) -> None:
-        """Draw a candidate, and train it unless that was done, or is being done, before."""
-        self.study.sampler = make_sampler(self.config, len(self.study.get_trials(deepcopy=False)))
+    def _propose(self, worker: Worker) -> bool:
+        """Draw a candidate, and train it unless that was done, or is being done, before. False: nothing new is left
+        beside what is at work."""
+        trials = self.study.get_trials(deepcopy=False)
+        queued = self.confirming or any(trial.state == TrialState.WAITING for trial in trials)
+        twins = sum(len(running.twins) for running in self.running.values())
+        point = None
+        if not queued and draws_at_random(self.config, self.ledger, twins):
+            point = self._random_point(len(trials))
+            if point is None:
+                if not self.running:
+                    raise self._exhausted()
+                return False
+        self.study.sampler = make_sampler(self.config, len(trials), point)
         trial = next_confirmation(self.study) if self.confirming else next_trial(self.study, self.config)
         if trial is None:
             self.exhausted = True
-            return
+            return True
         try:
             candidate = draw_candidate(trial, self.config, self.num_classes)
             if self.config.known_training == "new_seed" and not candidate.named:
@@ -159,14 +178,15 @@ class Search:
             record = read_record(self.folder, key)
         except ScreenedOutError as out:
             self._screen(trial, out)
-            return
+            return True
         except StdcLabError as error:  # left open, the same point would end every later call too
             self._fail(trial, str(error))
             raise
+        self.ledger.tried.add(key)
         twin = next((running for running in self.running.values() if running.key == key), None)
         if twin is not None:
             twin.twins.append(trial)
-            return
+            return True
         if trial.user_attrs.get("in_smaller_parts"):
             candidate = candidate.in_smaller_parts() or candidate
         self.watcher.trial_started(candidate, self.done, self.wanted)
@@ -175,10 +195,25 @@ class Search:
             if before is None:  # it was finished, and its driver killed before it could say so
                 tidy(self.folder / RUNS_FOLDER / key)
             self._tell(trial, candidate, record, before)
-            return
+            return True
         count, iteration = trial.user_attrs.get("lost_workers", (0, 0))
         self.running[worker] = running = Running(trial, candidate, worker, key, lost=(count, iteration))
         self._give(running)
+        return True
+
+    def _random_point(self, count: int) -> Point | None:
+        """A point at random that can be trained and was not tried; None if none is known."""
+        self.random_points = self.random_points or RandomPoints(self.config.space, self.config.seed)
+        tried = self.ledger.tried
+        return self.random_points.draw(count, lambda chosen: is_new_point(chosen, self.config, self.num_classes, tried))
+
+    def _exhausted(self) -> StudyError:
+        assert self.random_points is not None
+        return StudyError(
+            f"{self.folder}: {self.ledger.trained} of {self.wanted} trials trained, and nothing new is left: of the "
+            f"search space, {self.random_points.what_was_looked_at} were tried before or do not meet its limits; ask "
+            "for fewer --trials, loosen limits, or widen the space"
+        )
 
     def _with_new_seed(self, trial: optuna.Trial, candidate: Candidate) -> Candidate:
         """The same training with the first seed, from the study's on, with which it was not done and is not at work."""
@@ -215,13 +250,14 @@ class Search:
                 self._finish(running)
             case Failed(reason, out_of_memory=True) if candidate.retried is None:
                 self._again_in_smaller_parts(running, reason)
-            case Failed(reason):
-                self._end(running, reason)
+            case Failed(reason, out_of_memory, _, diverged):
+                self._end(running, reason, of_the_point=out_of_memory or diverged)
             case Lost(reason, killed):
                 count, iteration = running.lost
                 count = 1 if running.iteration > iteration else count + 1
                 if not killed or count >= MAX_LOST_WORKERS:
-                    self._end(running, reason)
+                    # Killed again and again at one place, by a system out of memory.
+                    self._end(running, reason, of_the_point=killed)
                     return
                 running.lost = (count, max(iteration, running.iteration))
                 running.trial.set_user_attr("lost_workers", running.lost)
@@ -231,7 +267,7 @@ class Search:
     def _again_in_smaller_parts(self, running: Running, reason: str) -> None:
         smaller = running.candidate.in_smaller_parts()
         if smaller is None:
-            self._end(running, reason)
+            self._end(running, reason, of_the_point=True)
             return
         running.trial.set_user_attr("in_smaller_parts", smaller.retried)
         clear(self.folder / RUNS_FOLDER / running.key)
@@ -258,17 +294,12 @@ class Search:
 
     def _tell(self, trial: optuna.Trial, candidate: Candidate, record: TrialRecord, duplicate_of: int | None) -> None:
         self.ledger.add(tell(self.study, trial, record, self.config, duplicate_of))
-        self.failures = self.screened = 0
+        self.failures = 0
+        if duplicate_of is None:
+            self.screened = 0
         self.stale = self._is_stale()
-        self.duplicates = 0 if duplicate_of is None else self.duplicates + 1
         self.watcher.trial_finished(candidate, record, duplicate_of)
         self._write_csv()
-        if self.duplicates >= MAX_DUPLICATES_IN_A_ROW and not self.running:
-            raise StudyError(
-                f"{self.folder}: the last {self.duplicates} proposals had all been trained before, with "
-                f"{self.ledger.trained} of {self.wanted} trials trained: the search space holds hardly more; ask for "
-                "fewer --trials or widen it"
-            )
 
     def _screen(self, trial: optuna.Trial, out: ScreenedOutError) -> None:
         """A proposal is not trained. Raises `StudyError` when there is no end to it."""
@@ -281,8 +312,10 @@ class Search:
                 "limits and constraints, or widen the space; --dry-run says which limit kills how many"
             )
 
-    def _end(self, running: Running, reason: str) -> None:
+    def _end(self, running: Running, reason: str, *, of_the_point: bool = False) -> None:
         """A trial has come to nothing, and with it those that waited for its result."""
+        if of_the_point:
+            running.trial.set_user_attr(FAILED_AT_ITS_POINT, True)
         del self.running[running.worker]
         if running.candidate.retried is not None:
             clear(self.folder / RUNS_FOLDER / running.key)  # it is not of the training that the key names
