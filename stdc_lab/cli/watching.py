@@ -71,6 +71,13 @@ class ConsoleWatcher(Watcher):
         going_on = f", going on after {done}" if done else ""
         self.console.print(f"{folder}: {wanted} trials on {device}{going_on}", markup=False)
 
+    def set_aside(self, storage: Path) -> None:
+        self.console.print(
+            f"{storage.parent}: was begun with another study, which trained nothing: begun anew, for what that one "
+            f"taught its sampler holds no more; what it recorded is kept in {storage.name}",
+            markup=False,
+        )
+
     def data(self, what: str, done: int, total: int) -> None:
         self._show(f"preparing {what}", done, total, "")
 
