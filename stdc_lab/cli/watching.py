@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from stdc_lab.analysis.frame import load_study
+from stdc_lab.analysis.frame import GrowingStudy, load_study
 from stdc_lab.analysis.storage import STORAGE_FILE
 from stdc_lab.cli.progress import clock
 from stdc_lab.cli.status import LIVE_ROWS, front_table, sparkline, trained_rows
@@ -48,6 +48,7 @@ class ConsoleWatcher(Watcher):
         """How many plain lines there were of a trial."""
         self.front: Table | None = None
         self.folder: Path | None = None
+        self.growing: GrowingStudy | None = None
         self.live = Live(console=self.console, transient=True, get_renderable=self._view)
         self.started_at = time.monotonic()
         self.done = self.wanted = self.done_at_start = self.screened = 0
@@ -61,9 +62,11 @@ class ConsoleWatcher(Watcher):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.live.stop()
+        self._let_go()
 
     def started(self, folder: Path, done: int, wanted: int, device: torch.device) -> None:
         self.started_at = time.monotonic()
+        self._let_go()
         self.folder, self.wanted = folder, wanted
         self.done = self.done_at_start = done
         self.bar.update(self.task, visible=False)
@@ -155,8 +158,14 @@ class ConsoleWatcher(Watcher):
     def _draw_front(self) -> None:
         """Take the front from the storage, where somebody looks at it."""
         if self.console.is_terminal and self.folder is not None and (self.folder / STORAGE_FILE).exists():
-            trained = trained_rows(load_study(self.folder))
+            self.growing = self.growing or GrowingStudy(self.folder)
+            trained = trained_rows(self.growing.load())
             self.front = front_table(trained, front_only=True, rows=LIVE_ROWS) if len(trained) else None
+
+    def _let_go(self) -> None:
+        if self.growing is not None:
+            self.growing.close()
+        self.growing = None
 
     def _forget(self, number: int) -> None:
         task = self.tasks.pop(number, None)

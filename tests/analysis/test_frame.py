@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
+from stdc_lab.analysis import frame as frame_module
 from stdc_lab.analysis import load_study, read_study_config, varied_parameters, write_trials_csv
-from stdc_lab.analysis.frame import COLUMNS
+from stdc_lab.analysis.frame import COLUMNS, GrowingStudy
 from stdc_lab.arch import ArchSpec, presets
 from stdc_lab.errors import ConfigError, StudyError
 from tests.study_folder import (
@@ -46,6 +47,26 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def frame(folder):
     return load_study(folder)
+
+
+def test_a_study_that_grows_is_read_as_one_that_is_read_anew(tmp_path, monkeypatch):
+    config, made = study_config(), []
+    original = frame_module._row
+    monkeypatch.setattr(frame_module, "_row", lambda trial, *rest: made.append(trial.number) or original(trial, *rest))
+    with open_study(tmp_path, config) as study:
+        add_complete(study, tmp_path, config, miou=0.5, latency_ms=30.0, params=some_params(0))
+        growing = GrowingStudy(tmp_path)
+        assert growing.load()["number"].tolist() == [0]
+        running = study.ask()
+        assert growing.load()["state"].tolist() == ["COMPLETE", "RUNNING"]
+        study.tell(running, [0.6, 20.0])
+        add_unfinished(study, config, TrialState.FAIL, params=some_params(3), reason="out of memory")
+        grown = growing.load()
+        assert made == [0, 1, 1, 2]
+        pd.testing.assert_frame_equal(grown, load_study(tmp_path))
+        assert grown["on_front"].tolist() == [False, True, False]
+        assert grown.attrs == load_study(tmp_path).attrs
+        growing.close()
 
 
 def test_a_row_a_trial_and_the_columns_that_were_promised(frame):
