@@ -117,6 +117,39 @@ def test_a_reference_outside_the_space_has_its_parameters_read_off(frame):
     assert row["heads.detail_strides"] == "8"
 
 
+def test_what_did_not_vary_is_read_off_the_training_that_the_row_had(tmp_path):
+    """Of a reference the study's, of an arm its own; a trial at a point keeps its point."""
+    vary = {
+        "num_blocks": {"type": "choice", "values": [2, 4]},
+        "heads.detail_strides": {"type": "choice", "values": [[], [8]]},
+        "train.learning_rate": {"type": "float", "low": 0.001, "high": 0.1},
+    }
+    arms = {"plain": {"heads.detail_strides": []}, "fast": {"train.learning_rate": 0.09, "num_blocks": 2}}
+    config = study_config(
+        space={"name": "read_off", "vary": vary},
+        train={"learning_rate": 0.05},
+        plan={"arms": arms, "seeds": [0]},
+        networks={"mine": {"num_blocks": 3}},
+    )
+    with open_study(tmp_path, config) as study:
+        for name, spec in (("plain", config.plan.spec_of("plain")), ("fast", config.plan.spec_of("fast"))):
+            add_unfinished(study, config, TrialState.FAIL, arm=name, arch=spec.to_dict())
+        three = config.networks["mine"].to_dict()
+        add_unfinished(study, config, TrialState.FAIL, reference="mine", arch=three)
+        add_unfinished(study, config, TrialState.FAIL, arm="gone", arch=three)
+        point = {"num_blocks": 2, "heads.detail_strides": "none", "train.learning_rate": 0.01}
+        add_unfinished(study, config, TrialState.FAIL, params=point, arch=three)
+        add_unfinished(study, config, TrialState.FAIL, arch={**three, "num_blocks": -1})
+        add_unfinished(study, config, TrialState.FAIL)
+    frame = load_study(tmp_path)
+    assert [row if isinstance(row, str) else None for row in frame["heads.detail_strides"]] == [
+        "none", "8", "8", "8", "none", None, None,
+    ]  # fmt: skip
+    assert frame["num_blocks"].tolist()[:5] == [4, 2, 3, 3, 2]
+    assert frame["train.learning_rate"].tolist()[:5] == [0.05, 0.09, 0.05, 0.05, 0.01]
+    assert frame[["num_blocks", "train.learning_rate"]].iloc[5:].isna().all().all()
+
+
 def test_types_hold_for_a_study_without_finished_trials(tmp_path):
     config = study_config()
     with open_study(tmp_path, config) as study:
