@@ -42,6 +42,10 @@ KINDS = {
 }
 
 
+NOTHING = ("dropout", "to")
+"""What does nothing here: dropout in evaluation, and float32 as float32."""
+
+
 class Ran(NamedTuple):
     """A call: what it is, the memory of the feature maps that it reads, and that of what it writes, with elements."""
 
@@ -63,7 +67,7 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = function(*args, **(kwargs or {}))
         name = str(function).split(".")[1]
-        if name != "dropout":  # which does nothing here
+        if name not in NOTHING:
             read = [memory(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
             features = tuple(number for number in read if number not in self.weights)
             self.ran.append(Ran(KINDS[name], features, memory(output), output.numel()))
