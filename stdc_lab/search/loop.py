@@ -30,14 +30,14 @@ from stdc_lab.search.objectives import ScreenedOutError, screened_by_profile
 from stdc_lab.search.propose import (
     draw_candidate,
     draws_at_random,
-    is_new_point,
     make_sampler,
     next_trial,
+    random_point,
     tell,
     tell_screened,
 )
 from stdc_lab.search.pruning import Pruner
-from stdc_lab.search.samplers import Point, RandomPoints
+from stdc_lab.search.samplers import RandomPoints
 from stdc_lab.search.stopping import Stop
 from stdc_lab.search.watcher import Watcher
 
@@ -100,7 +100,7 @@ class Search:
         self.ledger = Ledger(self.study)
         self.pruner = Pruner(self.config, self.folder, self.study.get_trials(deepcopy=False))
         self.stale = self._is_stale()
-        self.random_points: RandomPoints | None = None
+        self.random_points = RandomPoints(self.config.space, self.config.seed)
 
     @property
     def done(self) -> int:
@@ -160,11 +160,15 @@ class Search:
         twins = sum(len(running.twins) for running in self.running.values())
         point = None
         if not queued and draws_at_random(self.config, self.ledger, twins):
-            point = self._random_point(len(trials))
-            if point is None:
-                if not self.running:
-                    raise self._exhausted()
+            point = random_point(self.random_points, len(trials), self.config, self.num_classes, self.ledger)
+            if point is None and self.running:
                 return False
+            if point is None:
+                raise StudyError(
+                    f"{self.folder}: {self.ledger.trained} of {self.wanted} trials trained, and nothing new is left: "
+                    f"of the search space, {self.random_points.what_was_looked_at} were tried before or do not meet "
+                    "its limits; ask for fewer --trials, loosen limits, or widen the space"
+                )
         self.study.sampler = make_sampler(self.config, len(trials), point)
         trial = next_confirmation(self.study) if self.confirming else next_trial(self.study, self.config)
         if trial is None:
@@ -200,20 +204,6 @@ class Search:
         self.running[worker] = running = Running(trial, candidate, worker, key, lost=(count, iteration))
         self._give(running)
         return True
-
-    def _random_point(self, count: int) -> Point | None:
-        """A point at random that can be trained and was not tried; None if none is known."""
-        self.random_points = self.random_points or RandomPoints(self.config.space, self.config.seed)
-        tried = self.ledger.tried
-        return self.random_points.draw(count, lambda chosen: is_new_point(chosen, self.config, self.num_classes, tried))
-
-    def _exhausted(self) -> StudyError:
-        assert self.random_points is not None
-        return StudyError(
-            f"{self.folder}: {self.ledger.trained} of {self.wanted} trials trained, and nothing new is left: of the "
-            f"search space, {self.random_points.what_was_looked_at} were tried before or do not meet its limits; ask "
-            "for fewer --trials, loosen limits, or widen the space"
-        )
 
     def _with_new_seed(self, trial: optuna.Trial, candidate: Candidate) -> Candidate:
         """The same training with the first seed, from the study's on, with which it was not done and is not at work."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -24,7 +24,7 @@ from stdc_lab.search.objectives import (
     objective_values,
     screen_by_theory,
 )
-from stdc_lab.search.samplers import Point, PointSampler, Tpe
+from stdc_lab.search.samplers import Point, PointSampler, RandomPoints, Tpe
 
 SCREENED = "screened"
 """The attribute of a trial that was not trained because of what theory or its profile says."""
@@ -61,15 +61,21 @@ def draws_at_random(config: StudyConfig, ledger: Ledger, waiting_twins: int) -> 
     return starting or ledger.repeats + waiting_twins >= REPEATS_IN_A_ROW
 
 
-def is_new_point(chosen: Mapping[str, Any], config: StudyConfig, num_classes: int, tried: Container[str]) -> bool:
-    """Whether chosen values can be made, keep to the limits by theory, and give a training that was not tried."""
-    try:
-        spec, train = config.space.spec_of(chosen), config.space.training_of(chosen, config.train)
-        screen_by_theory(config, spec, num_classes)
-    except StdcLabError:
-        return False
-    again = config.known_training == "new_seed"
-    return again or Candidate(-1, spec, train, config.seed).key(config) not in tried
+def random_point(
+    points: RandomPoints, count: int, config: StudyConfig, num_classes: int, ledger: Ledger
+) -> Point | None:
+    """A point at random that can be made, keeps to the limits by theory, and gives a training that was not tried."""
+
+    def is_new(chosen: Mapping[str, Any]) -> bool:
+        try:
+            spec, train = config.space.spec_of(chosen), config.space.training_of(chosen, config.train)
+            screen_by_theory(config, spec, num_classes)
+        except StdcLabError:
+            return False
+        again = config.known_training == "new_seed"
+        return again or Candidate(-1, spec, train, config.seed).key(config) not in ledger.tried
+
+    return points.draw(count, is_new)
 
 
 def enqueue_known(study: optuna.Study, config: StudyConfig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import islice
 from typing import Any, cast
 
@@ -31,12 +32,17 @@ class RandomPoints:
 
     def __init__(self, space: SearchSpace, seed: int) -> None:
         self.space, self.seed = space, seed
-        self.left = known_points(space)
-        """What was not found to be old so far; None where the space is too large to be listed."""
-        self.points = None if self.left is None else len(self.left)
-        if self.left is not None:
-            random.Random(seed).shuffle(self.left)
-            self.left.reverse()  # the next one is the last
+        self.points: int | None = None
+        """How many there are, once it was asked; None where the space is too large to be listed."""
+
+    @cached_property
+    def left(self) -> list[dict[str, Any]] | None:
+        """What was not found to be old so far, the next one last; None where the space is too large."""
+        listed = known_points(self.space)
+        if listed is not None:
+            self.points = len(listed)
+            random.Random(self.seed).shuffle(listed)
+        return listed
 
     def draw(self, count: int, is_new: Callable[[Mapping[str, Any]], bool]) -> Point | None:
         """A point, as the storage names its values; None if there is no new one, or none was found.
