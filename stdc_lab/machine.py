@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import torch
 
+from stdc_lab.arithmetic import Arithmetic, describe
 from stdc_lab.errors import StdcLabError
 from stdc_lab.records import Environment
 
@@ -149,8 +150,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def environment(device: torch.device, threads: int) -> Environment:
-    """The machine and the versions behind a figure measured on `device` with so many CPU threads."""
+def default_threads() -> int:
+    """CPU threads unless somebody says how many: one a core, or fewer if OMP_NUM_THREADS asks for fewer."""
+    # As OpenMP reads it: a list is of nested levels, of which the first is meant; what is no number is passed over.
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return min(usable_cores(), int(wanted)) if wanted.isdecimal() and int(wanted) else usable_cores()
+
+
+def environment(device: torch.device, threads: int, computed: Arithmetic | None = None) -> Environment:
+    """The machine and the versions behind a figure measured on `device` with so many CPU threads, computed so."""
     processor = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
     parts = {
         "device": device.type,
@@ -170,6 +178,7 @@ def environment(device: torch.device, threads: int) -> Environment:
         fingerprint=digest,
         clock_mhz=_clock_mhz(device),
         versions=_versions(),
+        arithmetic=None if computed is None else describe(computed, device),
     )
 
 

@@ -201,6 +201,20 @@ def test_threads_are_put_back_and_the_fingerprint_does_not_depend_on_them() -> N
     assert one.fingerprint == environment(torch.device("cpu"), 2).fingerprint
 
 
+@pytest.mark.parametrize(
+    ("variable", "expected"), [(None, 8), ("", 8), ("3", 3), ("3,2", 3), ("64", 8), ("0", 8), ("-1", 8), ("many", 8)]
+)
+def test_omp_num_threads_lowers_the_default(
+    monkeypatch: pytest.MonkeyPatch, variable: str | None, expected: int
+) -> None:
+    monkeypatch.setattr(machine, "usable_cores", lambda: 8)
+    if variable is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    assert machine.default_threads() == expected
+
+
 def test_a_training_steps_aside_for_a_timer_and_takes_its_place_again(tmp_path: Path) -> None:
     with machine_lock(alone=False) as mine:
         assert not mine.timer_waits()

@@ -67,6 +67,21 @@ def print_status(folder: Path, console: Console | None = None) -> None:
         at_once = max(1, len(running))
         console.print(f"about {clock(seconds * left / at_once)} left: {left} trainings, {at_once} at a time")
     console.print(results_table(frame))
+    for line in doubts(frame):
+        console.print(line, markup=False)
+
+
+def doubts(frame: pd.DataFrame) -> list[str]:
+    """What another timing would have to decide."""
+    open_rows = frame[frame["doubtful"] & frame["duplicate_of"].isna()]
+    screened = int(open_rows["screened"].sum())
+    trained = len(trained_rows(open_rows))
+    lines = []
+    if trained:
+        lines.append(f"? {trained} trained: another timing has to say whether a bound on latency is met: --retime")
+    if screened:
+        lines.append(f"{screened} screened out on a noisy timing: --retime times them again, and queues what may do")
+    return lines
 
 
 def is_at_work(folder: Path) -> bool:
@@ -136,11 +151,13 @@ def arms_table(frame: pd.DataFrame) -> Table:
 
 
 def _costs(row: Mapping[Hashable, Any], *, fps: bool = True) -> tuple[str, ...]:
-    """Latency, frames a second, MACs and parameters of a network; dashes for what was not measured."""
+    """Latency (with a question mark where it is doubtful), frames a second, MACs and parameters of a network; dashes
+    for what was not measured."""
     latency = row["latency_ms"]
     speed = ((latency, ".1f"), (1000 / latency, ".1f"))[: 2 if fps else 1]
     shown = (*speed, (row["macs"] / 1e9, ".2f"), (row["num_params"] / 1e6, ".2f"))
-    return tuple("–" if math.isnan(value) else format(value, digits) for value, digits in shown)
+    texts = ["–" if math.isnan(value) else format(value, digits) for value, digits in shown]
+    return (f"{texts[0]}{'?' if row.get('doubtful', False) else ''}", *texts[1:])
 
 
 def plus_minus(mean: float, high: float, show: Callable[[float], str] = "{:.3f}".format) -> str:

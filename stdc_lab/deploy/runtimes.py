@@ -8,7 +8,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from stdc_lab.arithmetic import TIMING, TIMING_TF32, Arithmetic, computing
 from stdc_lab.deploy.folding import folded
 from stdc_lab.deploy.graph import Logits, onnx_graph
 from stdc_lab.deploy.sessions import Call, onnxruntime_session, openvino_lacks, openvino_session
@@ -67,6 +68,11 @@ class Runtime:
     compiles: bool = False
     keeps_memory: bool = False
     replaces: Callable[[torch.device], str | None] = lambda device: None
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """How PyTorch computes in it."""
+        return TIMING_TF32 if self.dtype == "tf32" else TIMING
 
 
 @dataclass(frozen=True)
@@ -145,11 +151,11 @@ def _cuda_tf32(source: Source, threads: int) -> Call:
 
 
 def _cuda_fp16(source: Source, threads: int) -> Call:
-    return _in_torch(source.folded(), source.images, autocast=torch.float16)
+    return _in_torch(source.folded(), source.images, dtype=torch.float16)
 
 
 def _cuda_bf16(source: Source, threads: int) -> Call:
-    return _in_torch(source.folded(), source.images, autocast=torch.bfloat16)
+    return _in_torch(source.folded(), source.images, dtype=torch.bfloat16)
 
 
 BOTH = ("cpu", "cuda")
@@ -181,8 +187,8 @@ RUNTIMES = (
         replaces=_openvino_without_bf16,
     ),
     Runtime("cuda_tf32", "folded, TensorFloat-32", "tf32", CL, _cuda_tf32, ("cuda",), replaces=_cuda_without_tf32),
-    Runtime("cuda_fp16", "folded, float16 autocast", "float16", CL, _cuda_fp16, ("cuda",)),
-    Runtime("cuda_bf16", "folded, bfloat16 autocast", "bfloat16", CL, _cuda_bf16, ("cuda",)),
+    Runtime("cuda_fp16", "folded, weights in float16", "float16", CL, _cuda_fp16, ("cuda",)),
+    Runtime("cuda_bf16", "folded, weights in bfloat16", "bfloat16", CL, _cuda_bf16, ("cuda",)),
 )
 
 
@@ -290,14 +296,17 @@ def _in_torch(
     layout: torch.memory_format = torch.channels_last,
     *,
     dtype: torch.dtype = torch.float32,
-    autocast: torch.dtype | None = None,
     tf32: bool = False,
     compiled: bool = False,
 ) -> Call:
     device = images.device
     if device.type == "cpu":
         keep_freed_memory()
+    # The norms that folding left keep their statistics in float32: a variance may be infinite in float16.
+    norms = {norm: norm.state_dict() for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)}
     placed = Logits(network).eval().to(device, dtype).to(memory_format=layout)  # type: ignore[call-overload]
+    for norm, exact in norms.items():
+        norm.float().load_state_dict(exact)
     graph: Callable[[Tensor], Tensor] = placed
     if compiled:
         # Frozen weights are packed once, and norms, activations and convolutions become one.
@@ -308,8 +317,7 @@ def _in_torch(
         with (
             torch.inference_mode(False),
             torch.no_grad(),
-            torch.autocast(device.type, autocast or torch.bfloat16, enabled=autocast is not None),
-            _convolutions_on(device, tf32),
+            computing(TIMING_TF32 if tf32 else TIMING) if device.type == "cuda" else nullcontext(),
         ):
             return graph(images.to(dtype=dtype, memory_format=layout))
 
@@ -321,13 +329,6 @@ def _in_torch(
             except torch._dynamo.exc.TorchDynamoException as error:
                 raise StdcLabError(f"torch.compile failed: {str(error).strip().splitlines()[0]}") from error
     return call
-
-
-def _convolutions_on(device: torch.device, tf32: bool) -> AbstractContextManager[None]:
-    # PyTorch's default is TensorFloat-32 for convolutions: float32 in name, with 11 bits of mantissa.
-    if device.type != "cuda":
-        return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=tf32)
 
 
 def _compilers() -> tuple[str, ...]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,7 +16,9 @@ from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
 from stdc_lab.nn.backbone import StdcBackbone, StdcClassifier
 from stdc_lab.nn.decoder import Decoder, Head
+from stdc_lab.nn.initial_weights import fresh_seed, initialise
 
+Network = TypeVar("Network", bound=nn.Module)
 STAGE_OF_STRIDE = {2: 1, 4: 2, 8: 3, 16: 4}
 
 
@@ -65,25 +69,34 @@ class StdcSegmenter(nn.Module):
         )
 
 
-def build_model(spec: ArchSpec, num_classes: int, heads: TrainingHeads | None = None) -> StdcSegmenter:
+def build_model(
+    spec: ArchSpec, num_classes: int, heads: TrainingHeads | None = None, *, seed: int | None = None
+) -> StdcSegmenter:
     """The segmentation network of a spec, freshly initialised; with `heads` in its training form.
 
-    Raises `StdcLabError` for fewer than two classes.
+    seed: of the initial weights, of which networks share every layer of equal name and shape (see `initialise`);
+    without one it is drawn from torch's global stream. Raises `StdcLabError` for fewer than two classes.
     """
     _check_classes(num_classes)
-    network = StdcSegmenter(spec, num_classes, heads)
-    initialise(network)
-    return network
+    return _built(lambda: StdcSegmenter(spec, num_classes, heads), seed)
 
 
-def build_classifier(spec: ArchSpec, num_classes: int = 1000) -> StdcClassifier:
+def build_classifier(spec: ArchSpec, num_classes: int = 1000, *, seed: int | None = None) -> StdcClassifier:
     """The classifier of a spec's backbone, freshly initialised: what the released ImageNet weights are of.
 
-    Raises `StdcLabError` for fewer than two classes.
+    seed: see `build_model`. Raises `StdcLabError` for fewer than two classes.
     """
     _check_classes(num_classes)
-    network = StdcClassifier(spec, num_classes)
-    initialise(network)
+    return _built(lambda: StdcClassifier(spec, num_classes), seed)
+
+
+def _built(make: Callable[[], Network], seed: int | None) -> Network:
+    """A network made and initialised. What torch's layers draw when they are made is of no use, and leaves the global
+    stream as it was: what is drawn from it later does not depend on the network."""
+    seed = fresh_seed() if seed is None else seed
+    with torch.random.fork_rng(devices=[]):
+        network = make()
+    initialise(network, seed)
     return network
 
 
@@ -103,23 +116,6 @@ def deployed_view(network: StdcSegmenter) -> StdcSegmenter:
     deployed.auxiliary_heads = nn.ModuleDict()
     deployed.detail_heads = nn.ModuleDict()
     return deployed
-
-
-def initialise(network: StdcSegmenter | StdcClassifier) -> None:
-    """Random weights as the released code draws them.
-
-    Convolutions: Kaiming, by fan-out in the backbone and by fan-in (slope 1) elsewhere. Linear layers: normal with
-    standard deviation 0.001. Norms: weight 1, bias 0, which is what they are made with.
-    """
-    backbone = set(network.backbone.modules())
-    for module in network.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.001)
-        elif isinstance(module, nn.Conv2d):
-            if module in backbone:
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
-            else:
-                nn.init.kaiming_normal_(module.weight, a=1)
 
 
 def _check_classes(num_classes: int) -> None:

@@ -1,7 +1,9 @@
 """`stdc-lab profile`: what it prints, writes and refuses."""
 
 import csv
+import inspect
 import json
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -12,15 +14,19 @@ from rich.console import Console
 from stdc_lab import machine
 from stdc_lab.arch import ArchSpec, DecoderSpec, presets
 from stdc_lab.cli import latency_tables
+from stdc_lab.cli import profile as cli_profile
 from stdc_lab.cli import profile_tables as tables
 from stdc_lab.cli.tables import Row, Table, as_markdown, as_rich
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy import runtimes
+from stdc_lab.machine import usable_cores
 from stdc_lab.profiling import profile
 from stdc_lab.profiling.latency import summarise
+from stdc_lab.profiling.timing import take_turns
 from stdc_lab.records import Agreement, CounterAccount, ProfileResult, RuntimeResult
 from tests.cli.in_process import stdc_lab
+from tests.profiling.clocks import Believing
 
 SMALL = ArchSpec(base_width=8, depths=(1, 2, 1), decoder=DecoderSpec(16, 32, 16))
 LARGER = 25_000
@@ -155,6 +161,16 @@ def test_runtimes_stages_and_a_picture(arch: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for words in ("img/s†", "error", "The weights are fresh", "of whole calls between them", "upsampling"):
         assert words in done.stdout
+    assert "the interval is of the median of the process, under drift of this window" in done.stdout
+    assert "(of the process; under drift, of this window)" in done.stdout
+    # Piped: what will be done and about how long it takes, then a line a runtime.
+    first, forecast = done.stderr.splitlines()[0], done.stderr.index("about ")
+    assert first.startswith("2 runtimes, made 4 times in all: each is made, compared with eager PyTorch, then timed")
+    steps = [f"making small in {name} ({number} of 4)" for number, name in enumerate(["eager", "folded"] * 2, 1)]
+    places = [done.stderr.index(step) for step in steps]
+    assert forecast < places[0] and places == sorted(places)
+    assert "s from here, on a busy machine up to" in done.stderr
+    assert re.search(r"^ +0:\d\d  timing$", done.stderr, re.MULTILINE)
     assert (tmp_path / "a.png").stat().st_size > 1000
     (written,) = json.loads(files["json"].read_text())
     assert {(one["runtime"], one["batch"]) for one in written["runtimes"]} == {
@@ -195,6 +211,35 @@ def test_a_runtime_that_would_compute_in_another_dtype_is_refused(without_bfloat
     done = stdc_lab("profile", arch, "--runtime", "openvino_bf16", "--device", "cpu")
     assert done.returncode == 2
     assert "--runtime: got 'openvino_bf16', but OpenVINO executes float32 here, not bfloat16" in done.stderr
+
+
+@pytest.mark.parametrize(("call_ms", "seconds"), [(100, 4), (300, 7), (1000, 9)])
+def test_a_network_is_timed_in_seconds_on_a_slow_and_noisy_machine(call_ms: float, seconds: float) -> None:
+    # The command is to answer within 15 s; it begins and counts in about as many as five calls, and two.
+    clock = Believing()
+    default = inspect.signature(cli_profile.profile_command).parameters["seconds"].default
+    config = LatencyConfig(warmup_s=cli_profile.WARMUP_S, measure_s=default, min_repeats=cli_profile.MIN_REPEATS)
+    noise = np.random.default_rng(0).lognormal(sigma=0.1, size=10_000)
+    turns = take_turns({"a": clock.call(iter(call_ms * noise))}, config, clock=clock)
+    assert clock.now() < seconds
+    assert len(turns.milliseconds) >= 7
+
+
+def test_a_short_profile_says_nothing_on_its_way(arch: Path) -> None:
+    done = stdc_lab("profile", arch, "--size", "32x64", "--seconds", 0.1, "--threads", 1)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"1 thread: \d+ calls in \d+ blocks( of 2 windows)? after \d+ of warm-up", done.stdout)
+
+
+@pytest.mark.parametrize(("variable", "threads"), [("1", 1), ("1000", usable_cores())])
+def test_omp_num_threads_is_heeded(
+    arch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, threads: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    file = tmp_path / "out.json"
+    stdc_lab("profile", arch, "--size", "32x64", "--seconds", 0.1, "--json", file)
+    (written,) = json.loads(file.read_text())
+    assert written["latency"]["threads"] == written["environment"]["threads"] == threads
 
 
 def test_sizes_are_told_apart(arch: Path) -> None:
