@@ -27,7 +27,7 @@ from stdc_lab.search.folder import (
     study_profile_key,
 )
 from stdc_lab.search.known_costs import KnownCosts, is_suspect
-from stdc_lab.search.ledger import FAILED_AT_ITS_POINT, Ledger, give_back
+from stdc_lab.search.ledger import FAILED_AT_ITS_POINT, Ledger, Searched, give_back
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profiled, Scored, Stepped, Task
 from stdc_lab.search.objective import Candidate, clear, keep_reasons, tidy
 from stdc_lab.search.objectives import ScreenedOutError, is_to_time_again, screened_by_profile, unmeasured
@@ -168,7 +168,7 @@ class Search:
     def _propose(self, worker: Worker) -> bool:
         """Draw a candidate, and train it unless that was done, or is being done, before. False: nothing new is left
         beside what is at work."""
-        trials = self.study.get_trials(deepcopy=False)
+        trials = Searched(self.study).get_trials(deepcopy=False)
         queued = self.confirming or any(trial.state == TrialState.WAITING for trial in trials)
         twins = sum(len(running.twins) for running in self.running.values())
         point = None
