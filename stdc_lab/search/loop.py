@@ -91,7 +91,6 @@ class Search:
     running: dict[Worker, Running] = field(default_factory=dict)
     failures: int = 0
     screened: int = 0
-    """Proposals since the last new training."""
     exhausted: bool = False
     """Whether nothing is left to try: all of a plan was."""
     _csv_due: float = 0.0
@@ -284,9 +283,7 @@ class Search:
 
     def _tell(self, trial: optuna.Trial, candidate: Candidate, record: TrialRecord, duplicate_of: int | None) -> None:
         self.ledger.add(tell(self.study, trial, record, self.config, duplicate_of))
-        self.failures = 0
-        if duplicate_of is None:
-            self.screened = 0
+        self.failures = self.screened = 0
         self.stale = self._is_stale()
         self.watcher.trial_finished(candidate, record, duplicate_of)
         self._write_csv()
