@@ -100,7 +100,6 @@ class Search:
     running: dict[Worker, Running] = field(default_factory=dict)
     failures: int = 0
     screened: int = 0
-    """Proposals since the last new training."""
     exhausted: bool = False
     """Whether nothing is left to try: all of a plan was."""
     _csv_due: float = 0.0
@@ -330,9 +329,7 @@ class Search:
             self._count_failure(candidate, str(error))
             return
         self.ledger.add(told)
-        self.failures = 0
-        if duplicate_of is None:
-            self.screened = 0
+        self.failures = self.screened = 0
         self.stale = self._is_stale()
         self.watcher.trial_finished(candidate, record, duplicate_of)
         self._write_csv()
