@@ -172,7 +172,7 @@ class Search:
         twins = sum(len(running.twins) for running in self.running.values())
         point = None
         if not queued and draws_at_random(self.config, self.ledger, twins):
-            point = random_point(self.random_points, len(trials), self.config, self.num_classes, self.ledger)
+            point = random_point(self.random_points, len(trials), self.config, self.num_classes, self.ledger, self.here)
             if point is None and self.running:
                 return False
             if point is None:

@@ -63,9 +63,17 @@ def draws_at_random(config: StudyConfig, ledger: Ledger, waiting_twins: int) -> 
 
 
 def random_point(
-    points: RandomPoints, count: int, config: StudyConfig, num_classes: int, ledger: Ledger
+    points: RandomPoints,
+    count: int,
+    config: StudyConfig,
+    num_classes: int,
+    ledger: Ledger,
+    here: Circumstances | None = None,
 ) -> Point | None:
-    """A point at random that can be made, keeps to the limits by theory, and gives a training that was not tried."""
+    """A point at random that can be made, keeps to the limits by theory, and gives a training that was not tried.
+
+    here: what a training's key holds beside the study, as the keys of the ledger do.
+    """
 
     def is_new(chosen: Mapping[str, Any]) -> bool:
         try:
@@ -74,7 +82,7 @@ def random_point(
         except StdcLabError:
             return False
         again = config.known_training == "new_seed"
-        return again or Candidate(-1, spec, train, config.seed).key(config) not in ledger.tried
+        return again or Candidate(-1, spec, train, config.seed, here=here).key(config) not in ledger.tried
 
     return points.draw(count, is_new)
 
