@@ -63,11 +63,16 @@ def draws_at_random(config: StudyConfig, ledger: Ledger, waiting_twins: int) -> 
 
 
 def random_point(
-    points: RandomPoints, count: int, config: StudyConfig, num_classes: int, ledger: Ledger, here: Circumstances | None
+    points: RandomPoints,
+    count: int,
+    config: StudyConfig,
+    num_classes: int,
+    ledger: Ledger,
+    here: Circumstances | None = None,
 ) -> Point | None:
     """A point at random that can be made, keeps to the limits by theory, and gives a training that was not tried.
 
-    here: part of every training's key.
+    here: what a training's key holds beside the study, as the keys of the ledger do.
     """
 
     def is_new(chosen: Mapping[str, Any]) -> bool:
