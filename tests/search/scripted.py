@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from stdc_lab.arch import ArchSpec
-from stdc_lab.machine import environment, default_threads
+from stdc_lab.machine import default_threads, environment
 from stdc_lab.records import LatencyResult, ProfileResult, TrialRecord
 from stdc_lab.search.crew import Worker
 from stdc_lab.search.messages import Finished, FromWorker, Profiled, Task
