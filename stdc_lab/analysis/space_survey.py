@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stdc_lab.arch.theory import total_cost
+from stdc_lab.arch.costs import total_cost
 from stdc_lab.config.choosers import RandomChooser
 from stdc_lab.config.conditions import asked_about
 from stdc_lab.config.limits import check_limits

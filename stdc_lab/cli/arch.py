@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from stdc_lab.arch import ArchSpec
-    from stdc_lab.arch.theory import NetworkCost, Part
+    from stdc_lab.arch.costs import NetworkCost, Part
 
 app = typer.Typer(no_args_is_help=True, help="Architectures: list them, show one, compare two, draw one.")
 

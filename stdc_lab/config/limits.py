@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, cast
 from pydantic import BeforeValidator, PlainSerializer
 
 from stdc_lab.arch import ArchSpec
-from stdc_lab.arch.operations import operations, peak
-from stdc_lab.arch.theory import total_cost
+from stdc_lab.arch.costs import operations, peak, total_cost
 from stdc_lab.config.values import Value, parse_size, show_size
 
 Measure = Literal["macs", "num_params", "activations", "peak_activations"]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stdc_lab.arch import ArchSpec
-from stdc_lab.arch.spec import SPATIAL_PATH
+from stdc_lab.arch.decoders.bisenet import SPATIAL_PATH
 from stdc_lab.nn.backbone import IMAGE_CHANNELS
 from stdc_lab.nn.blocks import ConvBN, ConvBNReLU
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stdc_lab.arch import ArchSpec, presets
-from stdc_lab.arch.spec import default_kernels
+from stdc_lab.arch import ArchSpec, StdcSpec, presets
+from stdc_lab.arch.families.stdc import default_kernels
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import CheckpointError
 from stdc_lab.nn.backbone import StdcClassifier
@@ -160,7 +160,7 @@ def released_state(network: Network) -> tuple[dict[str, Tensor], tuple[str, ...]
 
 def departures_from_released(spec: ArchSpec) -> Iterator[str]:
     """What keeps the released code from building this network, whatever its widths and depths."""
-    plain = ArchSpec(widths=spec.widths, depths=spec.depths, num_blocks=spec.num_blocks)
+    plain = StdcSpec(widths=spec.widths, depths=spec.depths, num_blocks=spec.num_blocks)
     for name in ("stem_depths", "downsample"):
         if getattr(spec, name) != getattr(plain, name):
             yield f"{name} is {getattr(spec, name)}, there {getattr(plain, name)}"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stdc_lab.arch import ArchSpec
-from stdc_lab.arch.spec import TRAINING_HEAD_WIDTH
+from stdc_lab.arch.decoders.bisenet import TRAINING_HEAD_WIDTH
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
 from stdc_lab.nn.backbone import StdcBackbone, StdcClassifier

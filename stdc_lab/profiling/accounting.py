@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from stdc_lab.arch.operations import Kind, Operation, elements_of, within
+from stdc_lab.arch.graph import Kind, Operation, elements_of, within
 from stdc_lab.records import AccountRow, CounterAccount, CounterName
 
 

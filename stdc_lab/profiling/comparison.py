@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from stdc_lab.arch import ArchSpec
-from stdc_lab.arch.theory import HeadName
+from stdc_lab.arch.spec import HeadName
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy.runtimes import Runtime

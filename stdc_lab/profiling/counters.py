@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.utils import flop_counter
 from torch.utils.flop_counter import FlopCounterMode
 
-from stdc_lab.arch.operations import Operation, operations
+from stdc_lab.arch.costs import operations
+from stdc_lab.arch.graph import Operation
 from stdc_lab.deploy.graph import Logits
 from stdc_lab.errors import StdcLabError
 from stdc_lab.nn import StdcSegmenter

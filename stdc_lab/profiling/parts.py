@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stdc_lab.arch.operations import Operation, peak
-from stdc_lab.arch.theory import Part
+from stdc_lab.arch.costs import Part, peak
+from stdc_lab.arch.graph import Operation
 from stdc_lab.records import StageCost
 
 

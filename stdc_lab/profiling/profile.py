@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 
 from stdc_lab.arch import ArchSpec, analyse
-from stdc_lab.arch.operations import Operation, peak
-from stdc_lab.arch.theory import HeadName
+from stdc_lab.arch.costs import peak
+from stdc_lab.arch.graph import Operation
+from stdc_lab.arch.spec import HeadName
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from stdc_lab.arch import ArchSpec, presets
-from stdc_lab.arch.operations import Operation, operations, within
+from stdc_lab.arch.costs import operations
+from stdc_lab.arch.graph import Operation, within
 from stdc_lab.nn.backbone import StdcClassifier
 from stdc_lab.profiling.accounting import account, small_operations
 from stdc_lab.profiling.counters import by_thop, check_size

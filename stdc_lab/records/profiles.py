@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from stdc_lab.arch.theory import Part
+from stdc_lab.arch.costs import Part
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.config.values import Arch, Extent, Size, Value
 

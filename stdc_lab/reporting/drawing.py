@@ -16,7 +16,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangl
 from matplotlib.path import Path as Outline
 
 from stdc_lab.arch import ArchSpec, analyse
-from stdc_lab.arch.theory import NetworkCost
+from stdc_lab.arch.costs import NetworkCost
 from stdc_lab.errors import ConfigError
 from stdc_lab.reporting.canvas import BLUE, DPI, GREEN, GREY, INK, VERMILLION
 from stdc_lab.reporting.drawing_data import MARGIN, WIDTH, Band, Diagram, Edge, Kind, Node, Note, network_diagram

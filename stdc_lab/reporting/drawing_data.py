@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from stdc_lab.arch.spec import SPATIAL_PATH, ArchSpec
-from stdc_lab.arch.theory import IMAGE_CHANNELS, NetworkCost, Part, Size
+from stdc_lab.arch import ArchSpec
+from stdc_lab.arch.costs import NetworkCost, Part
+from stdc_lab.arch.decoders.bisenet import SPATIAL_PATH
+from stdc_lab.arch.graph import IMAGE_CHANNELS, Size
 
 Kind = Literal["data", "backbone", "decoder", "spatial path", "resampling", "sum", "concatenation"]
 Way = Literal["right", "left", "down", "up"]

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from stdc_lab.arch.spec import ArchSpec
-from stdc_lab.arch.theory import NetworkCost, Part, Size, feature_sizes
+from stdc_lab.arch import ArchSpec
+from stdc_lab.arch.costs import NetworkCost, Part
+from stdc_lab.arch.graph import Size
 from stdc_lab.reporting.drawing_data import (
     MARGIN,
     SUM_SIDE,
@@ -100,7 +101,7 @@ def _slots(spec: ArchSpec, stride: int) -> dict[str, tuple[float, float]]:
 
 def _module_boxes(cost: NetworkCost, stride: int) -> Iterator[_Box]:
     spec = cost.spec
-    widths, sizes = spec.block_widths[STAGE - 3], feature_sizes(cost.size)
+    widths, sizes = spec.block_widths[STAGE - 3], [part.output_size for part in cost.parts]
     whole, before = spec.widths[STAGE - 1], _input_channels(spec, stride)
     size, input_size = sizes[STAGE - 1], sizes[STAGE - stride]
     halves = stride == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import ValidationError
 
-from stdc_lab.arch import ArchSpec
+from stdc_lab.arch import ArchSpec, StdcSpec
 from stdc_lab.config.values import show_size
 from stdc_lab.errors import StdcLabError
 from stdc_lab.records import MacCounters, ProfileResult, TrialRecord
@@ -217,7 +217,7 @@ def _headline(trial: pd.Series) -> tuple[tuple[str, str], ...]:
 
 def _departures(spec: ArchSpec) -> list[str]:
     """What a network has other than every released one, beside widths, depths and kernels."""
-    plain, decoder = ArchSpec(), spec.decoder
+    plain, decoder = StdcSpec(), spec.decoder
     names = {"stem_depths": "convolutions in stages 1 and 2", "fusion": "fusion", "downsample": "downsample"}
     departs = [
         f"{words} {', '.join(map(str, value)) if isinstance(value, tuple) else value}"

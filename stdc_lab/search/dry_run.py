@@ -12,7 +12,7 @@ import torch
 from stdc_lab.analysis.plan_survey import PlanSurvey, survey_plan
 from stdc_lab.analysis.space_survey import SAMPLES, SpaceSurvey, survey_space
 from stdc_lab.arch import ArchSpec, presets
-from stdc_lab.arch.theory import total_cost
+from stdc_lab.arch.costs import total_cost
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Value

@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from stdc_lab.arch import ArchSpec, presets
-from stdc_lab.arch.operations import Operation, operations, peak
-from stdc_lab.arch.theory import analyse, layers
+from stdc_lab.arch.costs import Part, analyse, operations, peak
+from stdc_lab.arch.graph import Operation
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.nn import build_classifier, build_model
 from tests.arch.sketches import sketch
@@ -130,12 +130,14 @@ def assert_parts_agree(
 ) -> None:
     theory = analyse(spec, size, classes, **options)
     assert sum(operation.macs for operation in done) == theory.cost.macs
-    assert [run.part for run in done if run.macs] == sorted(layers(spec, size, classes, **options), key=order(done))
+    assert [run.part for run in done if run.macs] == [path for path, part in paths(theory.parts) if not part.parts]
     assert max(peak(done, part.name).elements for part in theory.parts) == peak(done).elements
 
 
-def order(done: tuple[Operation, ...]) -> Any:
-    return [operation.part for operation in done if operation.macs].index
+def paths(parts: tuple[Part, ...], above: str = "") -> Iterator[tuple[str, Part]]:
+    for part in parts:
+        yield f"{above}{part.name}", part
+        yield from paths(part.parts, f"{above}{part.name}/")
 
 
 @settings(max_examples=max(20, EXAMPLES // 4), deadline=None, suppress_health_check=list(HealthCheck))

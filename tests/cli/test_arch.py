@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from stdc_lab.arch import ArchSpec, presets
+from stdc_lab.arch import ArchSpec, StdcSpec, presets
 from tests.cli.in_process import stdc_lab
 
 
@@ -39,7 +39,7 @@ def test_show_of_the_classifier() -> None:
 
 
 def test_show_of_a_file_down_to_the_blocks_and_as_json(tmp_path: Path) -> None:
-    spec = ArchSpec(base_width=16, depths=(1, 2, 1), num_blocks=3, stem_depths=(1, 2), fusion="add")
+    spec = StdcSpec(base_width=16, depths=(1, 2, 1), num_blocks=3, stem_depths=(1, 2), fusion="add")
     path = tmp_path / "mine [one].json"
     path.write_text(json.dumps(spec.to_dict()))
     done = stdc_lab("arch", "show", path, "--size", "101x203", "--classes", 11, "--blocks", "--json", "-")

@@ -8,7 +8,7 @@ from rich.console import Console
 from ruamel.yaml import YAML
 
 from stdc_lab.analysis.frame import load_study
-from stdc_lab.arch import ArchSpec
+from stdc_lab.arch import StdcSpec
 from stdc_lab.cli.watching import ConsoleWatcher
 from stdc_lab.search.objective import Candidate
 from tests.cli import in_process
@@ -62,7 +62,7 @@ def test_what_cannot_be_confirmed(study: Path, tmp_path: Path, options: list[str
 
 
 def test_a_line_says_what_became_of_a_training() -> None:
-    spec, config = ArchSpec(), made_up_config()
+    spec, config = StdcSpec(), made_up_config()
     console = Console(file=io.StringIO(), width=300)
     watcher = ConsoleWatcher(console)
     record = make_record(7, spec, config, 0.2, 12.0)

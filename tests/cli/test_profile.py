@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from stdc_lab.arch import ArchSpec, DecoderSpec, presets
+from stdc_lab.arch import DecoderSpec, StdcSpec, presets
 from stdc_lab.cli import latency_tables
 from stdc_lab.cli import profile_tables as tables
 from stdc_lab.cli.tables import Row, Table, as_markdown, as_rich
@@ -20,7 +20,7 @@ from stdc_lab.profiling.latency import summarise
 from stdc_lab.records import Agreement, CounterAccount, ProfileResult, RuntimeResult
 from tests.cli.in_process import stdc_lab
 
-SMALL = ArchSpec(base_width=8, depths=(1, 2, 1), decoder=DecoderSpec(16, 32, 16))
+SMALL = StdcSpec(base_width=8, depths=(1, 2, 1), decoder=DecoderSpec(16, 32, 16))
 LARGER = 25_000
 HEADS = TrainingHeads(detail_strides=(2, 4, 8, 16))
 

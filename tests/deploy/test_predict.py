@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import DecoderSpec, StdcSpec
 from stdc_lab.config.data import DataConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy import inputs as inputs_module
@@ -30,7 +30,7 @@ from stdc_lab.nn import build_classifier, build_model, load_checkpoint
 from stdc_lab.nn.checkpoints import save_checkpoint
 from stdc_lab.training import evaluate
 
-SPEC = ArchSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 16, 16))
+SPEC = StdcSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 16, 16))
 CPU = torch.device("cpu")
 CAMVID = DataConfig(name="camvid", size=(32, 48)).model_dump(mode="json")
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec
 from stdc_lab.deploy import runtimes as module
 from stdc_lab.deploy.folding import doubling_kernel, folded, settle_norms
 from stdc_lab.deploy.runtimes import (
@@ -28,7 +28,7 @@ from stdc_lab.errors import ConfigError, StdcLabError
 from stdc_lab.nn import build_classifier, build_model
 
 CPU = torch.device("cpu")
-SPEC = ArchSpec(base_width=16, depths=(1, 1, 1), decoder=DecoderSpec(64, 64, 64))
+SPEC = StdcSpec(base_width=16, depths=(1, 1, 1), decoder=DecoderSpec(64, 64, 64))
 DOUBLING, ODD = (64, 128), (72, 100)
 """At the first every stage halves exactly, so the decoder's maps double; at the second they do not."""
 

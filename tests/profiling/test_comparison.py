@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import DecoderSpec, StdcSpec
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy.runtimes import find_runtimes
@@ -13,7 +13,7 @@ from stdc_lab.nn.checkpoints import save_checkpoint
 from stdc_lab.profiling.comparison import Request, profile_together, subject_of_checkpoint, subject_of_spec
 
 CPU = torch.device("cpu")
-SMALL = ArchSpec(base_width=8, depths=(1, 2, 1), decoder=DecoderSpec(16, 32, 16))
+SMALL = StdcSpec(base_width=8, depths=(1, 2, 1), decoder=DecoderSpec(16, 32, 16))
 WIDER = SMALL.replace(base_width=16)
 QUICK = LatencyConfig(threads=1, warmup_s=0, measure_s=1e-6, min_repeats=5, attempts=1)
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from stdc_lab.arch import ArchSpec, DecoderSpec, presets, total_cost
-from stdc_lab.arch.operations import Operation
+from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec, presets, total_cost
+from stdc_lab.arch.graph import Operation
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy.graph import Logits
@@ -26,7 +26,7 @@ from tests.arch.strategies import specs
 
 EXAMPLES = int(os.environ.get("STDC_LAB_EXAMPLES", "50"))
 ALL_HEADS = TrainingHeads(detail_strides=(2, 4, 8, 16))
-SMALL = ArchSpec(base_width=8, depths=(1, 2, 1), kernels=(1, 5, 3, 3), decoder=DecoderSpec(16, 32, 16))
+SMALL = StdcSpec(base_width=8, depths=(1, 2, 1), kernels=(1, 5, 3, 3), decoder=DecoderSpec(16, 32, 16))
 OPERATORS = {
     "average pooling": "aten::avg_pool2d",
     "sigmoid": "aten::sigmoid",

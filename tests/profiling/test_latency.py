@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stdc_lab.arch import ArchSpec, DecoderSpec, analyse, presets
+from stdc_lab.arch import DecoderSpec, StdcSpec, analyse, presets
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy.runtimes import Runtime, Source, find_runtimes
@@ -22,7 +22,7 @@ from stdc_lab.profiling.stages import measure_stages, parts_of
 from stdc_lab.records import LatencyResult
 
 CPU = torch.device("cpu")
-SMALL = ArchSpec(base_width=8, depths=(1, 2, 1), kernels=(1, 5, 3, 3), decoder=DecoderSpec(16, 32, 16))
+SMALL = StdcSpec(base_width=8, depths=(1, 2, 1), kernels=(1, 5, 3, 3), decoder=DecoderSpec(16, 32, 16))
 
 
 def config(**changes: object) -> LatencyConfig:

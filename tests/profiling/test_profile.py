@@ -2,13 +2,13 @@ import pytest
 import torch
 from torch import nn
 
-from stdc_lab.arch import ArchSpec, DecoderSpec, presets
+from stdc_lab.arch import DecoderSpec, StdcSpec, presets
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.nn import build_model
 from stdc_lab.profiling import profile
 from stdc_lab.profiling.counters import count_macs
 
-SMALL = ArchSpec(base_width=8, depths=(1, 2, 1), kernels=(1, 5, 3, 3), decoder=DecoderSpec(16, 32, 16))
+SMALL = StdcSpec(base_width=8, depths=(1, 2, 1), kernels=(1, 5, 3, 3), decoder=DecoderSpec(16, 32, 16))
 
 
 def macs_by_hooks(network: nn.Module, size: tuple[int, int]) -> int:

@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from matplotlib.colors import to_hex
 
-from stdc_lab.arch import ArchSpec, DecoderSpec, analyse, presets
+from stdc_lab.arch import DecoderSpec, StdcSpec, analyse, presets
 from stdc_lab.errors import ConfigError
 from stdc_lab.reporting.drawing import (
     LONGEST_NAME,
@@ -22,7 +22,7 @@ from stdc_lab.reporting.drawing import (
 from stdc_lab.reporting.drawing_data import network_diagram, percent, short_count
 from stdc_lab.reporting.drawing_modules import fraction_text, module_diagram
 
-EIGHT = ArchSpec(
+EIGHT = StdcSpec(
     num_blocks=8,
     fusion="add",
     downsample="strided",
@@ -30,10 +30,10 @@ EIGHT = ArchSpec(
     conv_last=True,
     decoder=DecoderSpec(spatial_path=True, interpolation="bilinear"),
 )
-TWO = ArchSpec(num_blocks=2, channel_ratio=1.0, decoder=DecoderSpec(attention=False, global_context=False))
-HUGE = ArchSpec(widths=(8192,) * 5, depths=(64, 1, 64), fusion="add", num_blocks=8, channel_ratio=1, kernels=(31,) * 8)
-TINY = ArchSpec(widths=(1, 1, 5, 5, 5), depths=(1, 1, 1), num_blocks=5, decoder=DecoderSpec(4, 4, 4))
-STRIDED3 = ArchSpec(num_blocks=3, downsample="strided", conv_last=True)
+TWO = StdcSpec(num_blocks=2, channel_ratio=1.0, decoder=DecoderSpec(attention=False, global_context=False))
+HUGE = StdcSpec(widths=(8192,) * 5, depths=(64, 1, 64), fusion="add", num_blocks=8, channel_ratio=1, kernels=(31,) * 8)
+TINY = StdcSpec(widths=(1, 1, 5, 5, 5), depths=(1, 1, 1), num_blocks=5, decoder=DecoderSpec(4, 4, 4))
+STRIDED3 = StdcSpec(num_blocks=3, downsample="strided", conv_last=True)
 SPECS = {
     "stdc1": presets["stdc1"],
     "stdc2_add": presets["stdc2_add"],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from stdc_lab import ArchSpec, TrainingHeads, build_classifier, build_model, load_checkpoint
+from stdc_lab import StdcSpec, TrainingHeads, build_classifier, build_model, load_checkpoint
 from stdc_lab.config.pretraining import ClassifierTrainConfig, ImagesConfig, PretrainConfig
 from stdc_lab.data.images import load_image_folder
 from stdc_lab.nn.checkpoints import load_backbone
@@ -20,7 +20,7 @@ from tests.cli.in_process import stdc_lab
 from tests.data.test_images import write_images
 
 CPU = torch.device("cpu")
-SPEC = ArchSpec(widths=(4, 8, 16, 16, 16), depths=(1, 1, 1))
+SPEC = StdcSpec(widths=(4, 8, 16, 16, 16), depths=(1, 1, 1))
 RECIPE = PretrainConfig(
     name="tiny",
     arch=SPEC,

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.data import CLASS_COLOURS, CLASS_NAMES, Dataset, Split
 from stdc_lab.training import Progress
 from stdc_lab.training.run import Hears, run_training
 
-SPEC = ArchSpec(base_width=8, depths=(1, 1, 1), num_blocks=2, decoder=DecoderSpec(16, 16, 16))
+SPEC = StdcSpec(base_width=8, depths=(1, 1, 1), num_blocks=2, decoder=DecoderSpec(16, 16, 16))
 
 
 CPU = torch.device("cpu")
