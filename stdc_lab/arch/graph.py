@@ -20,18 +20,26 @@ Kind = Literal[
     "linear",
     "batch norm",
     "ReLU",
+    "leaky ReLU",
     "average pooling",
+    "adaptive pooling",
     "global pooling",
+    "global max pooling",
+    "channel mean",
+    "channel maximum",
     "nearest upsampling",
     "bilinear upsampling",
     "concatenation",
     "sigmoid",
+    "one minus",
     "product",
     "sum",
     "square",
     "global mean",
 ]
-"""`global pooling` is adaptive pooling to one pixel; `global mean` the same written as a mean, in the classifier."""
+"""`adaptive pooling` is to a few bins a side, `global pooling` to one; `global mean` is that written as a mean."""
+GLOBAL: frozenset[Kind] = frozenset(("adaptive pooling", "global pooling", "global max pooling", "global mean"))
+"""What depends on the whole image, or on large shares of it that grow with it."""
 LAYERS: frozenset[Kind] = frozenset(("convolution", "linear"))
 """What has multiply-accumulates."""
 UPSAMPLINGS: frozenset[Kind] = frozenset(("nearest upsampling", "bilinear upsampling"))
@@ -123,11 +131,10 @@ class Tracer:
         return self("batch norm", part, output) if norm else output
 
     def conv_x(
-        self, part: str, features: Tensor, channels: int, kernel: int, *, stride: int = 1, groups: int = 1,
-        dilation: int = 1,
-    ) -> Tensor:  # fmt: skip
+        self, part: str, features: Tensor, channels: int, kernel: int, *, stride: int = 1, bias: bool = False
+    ) -> Tensor:
         """Convolution, batch norm, and ReLU in place."""
-        output = self.conv(part, features, channels, kernel, stride=stride, dilation=dilation, groups=groups)
+        output = self.conv(part, features, channels, kernel, stride=stride, bias=bias)
         return self.in_place("ReLU", part, output)
 
     def linear(self, part: str, features: Tensor, channels: int, *, bias: bool = False) -> Tensor:
@@ -141,12 +148,13 @@ class Tracer:
         kind: Kind,
         part: str,
         *inputs: Tensor,
+        channels: int | None = None,
         size: Size | None = None,
         kernel: int = 1,
         stride: int = 1,
     ) -> Tensor:
-        """An operation that puts out the shape of its first input, unless another size is given."""
-        output = self._new(inputs[0].channels, size or inputs[0].size)
+        """An operation that puts out the shape of its first input, unless another one is given."""
+        output = self._new(channels or inputs[0].channels, size or inputs[0].size)
         self.operations.append(Operation(kind, part, inputs, output, kernel, stride))
         return output
 
@@ -154,6 +162,10 @@ class Tracer:
         """An operation that writes where it reads."""
         self.operations.append(Operation(kind, part, (features,), features))
         return features
+
+    def split(self, features: Tensor, parts: int) -> list[Tensor]:
+        """Equal shares of the channels, as views: nothing runs, and no memory is taken."""
+        return [features._replace(channels=features.channels // parts)] * parts
 
     def concatenate(self, part: str, *inputs: Tensor) -> Tensor:
         """Feature maps of one size as one."""
@@ -219,11 +231,17 @@ class Tally(Tracer):
         kind: Kind,
         part: str,
         *inputs: Tensor,
+        channels: int | None = None,
         size: Size | None = None,
         kernel: int = 1,
         stride: int = 1,
     ) -> Tensor:
-        return inputs[0] if size is None else _shaped((0, inputs[0].channels, size))
+        first = inputs[0]
+        if kind == "batch norm":
+            self.num_params += 2 * first.channels
+        if size is None and channels is None:
+            return first
+        return _shaped((0, channels or first.channels, size or first.size))
 
     def in_place(self, kind: Kind, part: str, features: Tensor) -> Tensor:
         return features
@@ -247,6 +265,19 @@ class Tally(Tracer):
 def strided(size: Size, stride: int) -> Size:
     """Height × width behind a stride, rounded up."""
     return -(-size[0] // stride), -(-size[1] // stride)
+
+
+def pooled_of(run: Tracer, path: str, features: Tensor) -> Tensor:
+    """The mean over all positions, C×1×1."""
+    return run("global pooling", path, features, size=(1, 1))
+
+
+def trace_head(
+    run: Tracer, path: str, features: Tensor, width: int, outputs: int, *, kernel: int = 3, bias: bool = False
+) -> Tensor:
+    """A ConvX and a 1×1 convolution to classes, or to one detail logit."""
+    hidden = run.conv_x(f"{path}/conv", features, width, kernel)
+    return run.conv(f"{path}/classes", hidden, outputs, 1, norm=False, bias=bias)
 
 
 def names_of(path: str) -> list[str]:

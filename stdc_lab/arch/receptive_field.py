@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from stdc_lab.arch.graph import UPSAMPLINGS, Operation
+from stdc_lab.arch.graph import GLOBAL, UPSAMPLINGS, Operation
 
 
 class Field(NamedTuple):
@@ -47,7 +47,7 @@ def receptive_fields(done: Sequence[Operation]) -> dict[int, Field]:
         for tensor in operation.inputs:
             if tensor.number not in sights:  # an image
                 sights[tensor.number], whole[tensor.number] = _Straight(1, 1), False
-        pooled = operation.kind in ("global pooling", "global mean")
+        pooled = operation.kind in GLOBAL
         whole[operation.output.number] = pooled or any(whole[tensor.number] for tensor in operation.inputs)
         known = [sight for tensor in operation.inputs if (sight := sights[tensor.number]) is not None]
         sights[operation.output.number] = None if pooled or not known else _sight(operation, known)

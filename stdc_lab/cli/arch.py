@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -142,32 +143,22 @@ def _print_summary(console: Console, name: str, cost: NetworkCost) -> None:
 
     from stdc_lab.arch import total_cost
 
-    spec, decoder = cost.spec, cost.spec.decoder
+    spec = cost.spec
     what = "deployed segmenter" if cost.head == "seg" else "classifier"
     console.print(
         f"[bold]{escape(name)}[/bold]  arch_id {spec.arch_id}  {what}, {cost.num_classes} classes, "
         f"input 1×3×{cost.size[0]}×{cost.size[1]}"
     )
-    stem = "" if spec.stem_depths == (1, 1) else f", {_joined(spec.stem_depths)} convolutions in stages 1, 2"
-    stem = "" if spec.stem_depths == (1, 1) else f", convolutions in stages 1 and 2: {_joined(spec.stem_depths)}"
-    console.print(f"widths {_joined(spec.widths)}; depths {_joined(spec.depths)}{stem}")
-    blocks = "; ".join(f"stage {i}: {_joined(widths)}" for i, widths in enumerate(spec.block_widths, start=3))
-    console.print(
-        f"{spec.num_blocks} blocks a module, kernels {_joined(spec.kernels)}, channel ratio {spec.channel_ratio:g}; "
-        f"fusion {spec.fusion}, downsample {spec.downsample}\nblock widths: {blocks}"
-    )
-    if cost.head == "seg":
+    for title, text in spec.facts():
+        console.print(f"{escape(title)}: {escape(text)}")
+    if spec.classifies:
+        classes = cost.num_classes if cost.head == "cls" else 1000
+        executed = total_cost(spec, cost.size, classes, head="cls").num_params
+        registered = executed + spec.unused_classifier_params
         console.print(
-            f"decoder: context {decoder.context_width}, fusion {decoder.fusion_width}, head {decoder.head_width}; "
-            f"attention {_on(decoder.attention)}, global context {_on(decoder.global_context)}, "
-            f"spatial path {_on(decoder.spatial_path)}, {decoder.interpolation} upsampling"
+            f"as a classifier of {classes} classes: {executed:,} parameters; {registered:,} as the released network "
+            "counts,\n  with a batch norm that it registers and never runs"
         )
-    classes = cost.num_classes if cost.head == "cls" else 1000
-    executed = total_cost(spec, cost.size, classes, head="cls").num_params
-    console.print(
-        f"as a classifier of {classes} classes: {executed:,} parameters; {executed + 2 * spec.conv_last_width:,} as "
-        "the released network counts,\n  with a batch norm that it registers and never runs"
-    )
 
 
 def _print_parts(console: Console, cost: NetworkCost, depth: int) -> None:
@@ -258,16 +249,18 @@ def _change(a: int | None, b: int | None, *, in_millions: bool) -> tuple[str, st
 
 
 def _differences(a: ArchSpec, b: ArchSpec) -> dict[str, tuple[Any, Any]]:
-    """Fields whose values differ, those of the decoder as `decoder.…`; block widths where they say more."""
-    flat = []
-    for spec in (a, b):
-        fields = spec.to_dict()
-        decoder = fields.pop("decoder")
-        flat.append({**fields, **{f"decoder.{name}": value for name, value in decoder.items()}})
-    changed = {name: (flat[0][name], flat[1][name]) for name in flat[0] if flat[0][name] != flat[1][name]}
-    if a.block_widths != b.block_widths:
-        changed["block widths"] = (list(map(list, a.block_widths)), list(map(list, b.block_widths)))
-    return changed
+    """Fields whose values differ, those of the decoder as `decoder.…`; what follows from them where it says more."""
+    sides = [{**_flat(spec.to_dict()), **spec.derived()} for spec in (a, b)]
+    names = dict.fromkeys(name for side in sides for name in side)
+    pairs = {name: (sides[0].get(name), sides[1].get(name)) for name in names}
+    return {name: (first, second) for name, (first, second) in pairs.items() if first != second}
+
+
+def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        flat |= {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def _as_json(name: str, cost: NetworkCost) -> dict[str, Any]:
@@ -314,4 +307,6 @@ def _on(value: bool) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, list) and value and isinstance(value[0], list):
         return "; ".join(_shown(inner) for inner in value)
+    if value is None:
+        return "–"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value).lower()

@@ -48,5 +48,5 @@ def parse_arch(value: Any) -> ArchSpec:
 Side = Annotated[int, Field(ge=32, le=8192)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(parse_size), PlainSerializer(show_size)]
 Extent = Annotated[tuple[int, int], BeforeValidator(parse_size), PlainSerializer(show_size)]
-Arch = Annotated[ArchSpec, PlainValidator(parse_arch), PlainSerializer(ArchSpec.to_dict)]
+Arch = Annotated[ArchSpec, PlainValidator(parse_arch), PlainSerializer(lambda spec: spec.to_dict())]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]

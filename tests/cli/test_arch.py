@@ -24,7 +24,7 @@ def test_list_names_every_preset_with_its_cost(tmp_path: Path) -> None:
 
 def test_show_says_what_the_paper_says() -> None:
     text = stdc_lab("arch", "show", "stdc2").stdout
-    assert "widths 32, 64, 256, 512, 1024; depths 4, 5, 3" in text
+    assert "Widths of stages 1–5: 32, 64, 256, 512, 1024\nModules in stages 3–5: 4, 5, 3" in text
     assert "stage 3: 128, 64, 32, 32" in text
     assert "12,305,568" in text and "23,456.6" in text
     assert "12,471,968 parameters; 12,474,016 as the released network counts" in " ".join(text.split())
@@ -51,7 +51,7 @@ def test_show_of_a_file_down_to_the_blocks_and_as_json(tmp_path: Path) -> None:
     assert names == ["stage 1", "stage 2", "stage 3", "stage 4", "stage 5", "decoder", "head"]
     assert sum(part["macs"] for part in content["parts"]) == content["macs"]
     assert "mine [one].json" in done.stderr
-    assert "convolutions in stages 1 and 2: 1, 2" in done.stderr
+    assert "convolutions in stages 1 and 2 1, 2" in done.stderr
     assert "residual projection" in done.stderr
 
 

@@ -91,7 +91,7 @@ def test_a_study_survives_being_written_as_it_was_run(tmp_path: Path) -> None:
         ),
         (
             "name: x\nspace: {name: s, vary: {width: {type: int, low: 1, high: 2}}}",
-            r"vary.width: no such parameter \(did you mean widths\?\); allowed: base_width, num_blocks",
+            r"vary.width: no such parameter \(did you mean widths\?\); allowed: base_width, widths",
         ),
         (
             "name: x\nspace: {name: s, vary: {num_blocks: {type: int, low: 1, high: 4}}}",

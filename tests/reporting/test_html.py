@@ -116,7 +116,7 @@ def test_a_missing_record_is_said_and_nothing_is_broken(page):
     without = section(page, "trial-2")
     assert "The record of this trial (trial.json) is missing or cannot be read" in without
     assert "No sample predictions were kept for this trial." in without
-    assert "Block widths in stage 3" in without
+    assert "block widths in stage 3" in without
     assert "<img" not in without
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from stdc_lab.arch.checks import MAX_WIDTH, check_bool, check_choice, check_int
-from stdc_lab.arch.graph import Kind, Size, Tensor, Tracer
+from stdc_lab.arch.decoders.base import Decoder
+from stdc_lab.arch.graph import Kind, Tensor, Tracer, pooled_of
 
-TRAINING_HEAD_WIDTH = 64
-"""Channels of the 3×3 ConvX in auxiliary and detail heads, as released."""
 INTERPOLATIONS = ("nearest", "bilinear")
 
 
@@ -26,7 +26,7 @@ SPATIAL_PATH = (PathLayer(64, 7, 2), PathLayer(64, 3, 2), PathLayer(64, 3, 2), P
 
 
 @dataclass(frozen=True)
-class DecoderSpec:
+class DecoderSpec(Decoder):
     """From the features at 1/8, 1/16 and 1/32 to the classes (section 3.2, figure 4). Widths are in channels.
 
     context_width: attention refinement and the decoder features at 1/8 and 1/16 (released: 128).
@@ -39,6 +39,9 @@ class DecoderSpec:
         the first kernel, 7, are those of its authors' code).
     interpolation: how features at 1/32 and 1/16 go up, `nearest` as released or `bilinear` (corners aligned).
     """
+
+    kind: ClassVar[str] = "bisenet"
+    auxiliary_strides: ClassVar[tuple[int, ...]] = (8, 16)
 
     context_width: int = 128
     fusion_width: int = 256
@@ -55,8 +58,20 @@ class DecoderSpec:
             check_bool(f"decoder.{name}", getattr(self, name))
         check_choice("decoder.interpolation", self.interpolation, INTERPOLATIONS)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        values, plain = dataclasses.asdict(self), DecoderSpec()
+        return {name: one for name, one in values.items() if name.endswith("_width") or one != getattr(plain, name)}
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        departs = [] if self.attention else ["no attention"]
+        departs += [] if self.global_context else ["no global context"]
+        departs += ["spatial path"] if self.spatial_path else []
+        departs += [] if self.interpolation == "nearest" else [f"{self.interpolation} upsampling"]
+        widths = f"context {self.context_width}, fusion {self.fusion_width}, head {self.head_width}"
+        return (("Decoder", "; ".join(("BiSeNet's", widths, *departs))),)
+
     def trace(self, run: Tracer, images: Tensor, features: Sequence[Tensor]) -> tuple[Tensor, dict[int, Tensor]]:
-        """From the features of stages 3, 4, 5 to what the head reads, and to what auxiliary heads read, by stride."""
         stage3, stage4, stage5 = features
         up: Kind = "nearest upsampling" if self.interpolation == "nearest" else "bilinear upsampling"
         context32 = self._refinement(run, "decoder/refinement at 1/32", stage5)
@@ -89,17 +104,3 @@ class DecoderSpec:
         squeezed = run.conv(f"{path}/squeeze", pooled_of(run, path, features), width // 4, 1, norm=False)
         weights = run.conv(f"{path}/excite", run("ReLU", path, squeezed), width, 1, norm=False)
         return run("sum", path, run("product", path, features, run("sigmoid", path, weights)), features)
-
-
-def pooled_of(run: Tracer, path: str, features: Tensor) -> Tensor:
-    """The mean over all positions, C×1×1."""
-    return run("global pooling", path, features, size=(1, 1))
-
-
-def trace_head(
-    run: Tracer, path: str, features: Tensor, width: int, outputs: int, image_size: Size | None = None
-) -> None:
-    """A 3×3 ConvX and a 1×1 convolution to classes; its logits go up to the image's size, if that is given."""
-    logits = run.conv(f"{path}/classes", run.conv_x(f"{path}/conv", features, width, 3), outputs, 1, norm=False)
-    if image_size is not None:
-        run("bilinear upsampling", path, logits, size=image_size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -15,13 +15,12 @@ from stdc_lab.arch.checks import (
     check_bool,
     check_choice,
     check_int,
-    check_keys,
     int_tuple,
     show,
 )
-from stdc_lab.arch.decoders.bisenet import TRAINING_HEAD_WIDTH, DecoderSpec, trace_head
-from stdc_lab.arch.graph import Tensor, Tracer, strided
-from stdc_lab.arch.spec import ArchSpec, HeadName
+from stdc_lab.arch.decoders import DECODERS, Decoder, DecoderSpec, decoder_from
+from stdc_lab.arch.graph import Tensor, Tracer, strided, trace_head
+from stdc_lab.arch.spec import ArchSpec, Traced
 from stdc_lab.errors import SpecError
 
 FUSIONS = ("cat", "add")
@@ -51,8 +50,12 @@ class StdcSpec(ArchSpec):
     """
 
     family: ClassVar[str] = "stdc"
-    auxiliary_strides: ClassVar[tuple[int, ...]] = (8, 16)
     classifies: ClassVar[bool] = True
+    shorthand: ClassVar[tuple[str, ...]] = ("base_width",)
+    stages: ClassVar[Mapping[str, tuple[int, ...]]] = {
+        "widths": (1, 2, 3, 4, 5), "stem_depths": (1, 2), "depths": (3, 4, 5)
+    }  # fmt: skip
+    schedules: ClassVar[tuple[str, ...]] = ("kernels",)
 
     base_width: InitVar[int | None] = None
     widths: tuple[int, ...] = ()
@@ -65,7 +68,7 @@ class StdcSpec(ArchSpec):
     fusion: str = "cat"
     downsample: str = "depthwise"
     conv_last: bool = False
-    decoder: DecoderSpec = field(default_factory=DecoderSpec)
+    decoder: Decoder = field(default_factory=DecoderSpec)
 
     def __post_init__(self, base_width: int | None) -> None:
         widths = int_tuple("widths", self.widths)
@@ -88,8 +91,8 @@ class StdcSpec(ArchSpec):
         check_choice("fusion", self.fusion, FUSIONS)
         check_choice("downsample", self.downsample, DOWNSAMPLES)
         check_bool("conv_last", self.conv_last)
-        if not isinstance(self.decoder, DecoderSpec):
-            raise SpecError(f"decoder: got {self.decoder!r}; allowed: a DecoderSpec")
+        if not isinstance(self.decoder, Decoder):
+            raise SpecError(f"decoder: got {self.decoder!r}; allowed: a decoder, such as DecoderSpec()")
         for name, value in (
             ("widths", widths),
             ("stem_depths", stem_depths),
@@ -113,6 +116,10 @@ class StdcSpec(ArchSpec):
         return max(1024, self.widths[4])
 
     @property
+    def auxiliary_strides(self) -> tuple[int, ...]:
+        return self.decoder.auxiliary_strides
+
+    @property
     def detail_widths(self) -> dict[int, int]:
         """At strides 2 to 16: the outputs of stages 1 to 4."""
         return dict(zip((2, 4, 8, 16), self.widths, strict=False))
@@ -121,18 +128,13 @@ class StdcSpec(ArchSpec):
     def identity(self) -> dict[str, Any]:
         """What the fields resolve to. A field that a later version adds enters only where it departs from the default,
         so that an identity once given stays."""
-        decoder, plain = dataclasses.asdict(self.decoder), DecoderSpec()
         resolved: dict[str, Any] = {
             "family": "stdc",
             "widths": self.widths[:2],
             "depths": self.depths,
             "block_widths": self.block_widths,
             "kernels": self.kernels,
-            "decoder": {
-                name: value
-                for name, value in decoder.items()
-                if name.endswith("_width") or value != getattr(plain, name)
-            },
+            "decoder": self.decoder.identity,
         }
         for name, default in (("stem_depths", (1, 1)), ("fusion", "cat"), ("downsample", "depthwise")):
             if getattr(self, name) != default:
@@ -151,59 +153,78 @@ class StdcSpec(ArchSpec):
             del values["kernels"]
         if "base_width" in changes and "widths" not in changes:
             del values["widths"]
-        if isinstance(changes.get("decoder"), Mapping):
-            values["decoder"] = {**dataclasses.asdict(self.decoder), **changes["decoder"]}
+        decoder = changes.get("decoder")
+        if isinstance(decoder, Mapping) and decoder.get("kind", self.decoder.kind) == self.decoder.kind:
+            values["decoder"] = {**self.decoder.to_dict(), **decoder}
         return StdcSpec.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists, numbers and dictionaries, with shorthand resolved; `from_dict` reads it back."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        values["decoder"] = dataclasses.asdict(self.decoder)
-        return {
-            "family": self.family,
-            **{name: list(value) if isinstance(value, tuple) else value for name, value in values.items()},
-        }
+        return {**super().to_dict(), "decoder": self.decoder.to_dict()}
+
+    def derived(self) -> dict[str, Any]:
+        return {"block widths": [list(widths) for widths in self.block_widths]}
+
+    @property
+    def unused_classifier_params(self) -> int:
+        return 2 * self.conv_last_width
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> StdcSpec:
-        """The spec that a mapping of field names describes.
+    def decoder_keys(cls) -> tuple[str, ...]:
+        fields = (one.name for kind in DECODERS.values() for one in dataclasses.fields(kind))  # type: ignore[arg-type]
+        return tuple(f"decoder.{name}" for name in dict.fromkeys(("kind", *fields)))
 
-        Raises `SpecError` for a key that no field has, or a value that no network can have.
-        """
-        plain = dict(values)
-        check_choice("family", plain.pop("family", cls.family), (cls.family,))
-        check_keys("", plain, ["base_width", *(f.name for f in dataclasses.fields(cls))])
-        decoder = plain.get("decoder")
+    def with_values(self, values: Mapping[str, Any]) -> StdcSpec:
+        """A kernel schedule shorter than a module goes on with its last kernel, a longer one is cut."""
+        if "kernels" in values:
+            blocks = values.get("num_blocks", self.num_blocks)
+            values = {**values, "kernels": _continued(values["kernels"], blocks)}
+        return super().with_values(values)
+
+    def value_at(self, key: str) -> Any:
+        if key == "base_width":
+            return self.widths[1] if self.widths == widths_of_base(self.widths[1]) else None
+        return super().value_at(key)
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        decoder, plain = self.decoder, StdcSpec()
+        widths = "; ".join(f"stage {stage}: {show(blocks)}" for stage, blocks in enumerate(self.block_widths, start=3))
+        names = {"stem_depths": "convolutions in stages 1 and 2", "fusion": "fusion", "downsample": "downsample"}
+        departs = [
+            f"{words} {show(value) if isinstance(value, tuple) else value}"
+            for name, words in names.items()
+            if (value := getattr(self, name)) != getattr(plain, name)
+        ]
+        departs += ["conv_last"] if self.conv_last else []
+        rows = (
+            ("Widths of stages 1–5", show(self.widths)),
+            ("Modules in stages 3–5", show(self.depths)),
+            ("Blocks in a module", f"{self.num_blocks}, kernels {show(self.kernels)}"),
+            ("Channel ratio", f"{self.channel_ratio:g}; block widths in {widths}"),
+            *decoder.facts(),
+        )
+        return (*rows, ("Departs from STDC's form", "; ".join(departs))) if departs else rows
+
+    @classmethod
+    def from_fields(cls, values: Mapping[str, Any]) -> StdcSpec:
+        decoder = values.get("decoder")
         if isinstance(decoder, Mapping):
-            check_keys("decoder.", decoder, [f.name for f in dataclasses.fields(DecoderSpec)])
-            plain["decoder"] = DecoderSpec(**decoder)
-        return cls(**plain)
+            values = {**values, "decoder": decoder_from(decoder)}
+        return super().from_fields(values)
 
-    def trace(
-        self,
-        run: Tracer,
-        images: Tensor,
-        num_classes: int,
-        *,
-        head: HeadName = "seg",
-        auxiliary: bool = False,
-        detail_strides: Collection[int] = (),
-    ) -> None:
+    def trace_segmenter(self, run: Tracer, images: Tensor, num_classes: int) -> Traced:
         features = self._trace_backbone(run, images)
-        if head == "cls" or self.conv_last:
-            features[-1] = run.conv_x("conv_last", features[-1], self.conv_last_width, 1)
-        if head == "cls":
-            _trace_classifier(run, features[-1], self.conv_last_width, num_classes)
-            return
-        decoder = self.decoder
-        fused, contexts = decoder.trace(run, images, features[2:])
-        trace_head(run, "head", fused, decoder.head_width, num_classes, images.size)
-        for stride in self.auxiliary_strides if auxiliary else ():
-            path = f"auxiliary head at 1/{stride}"
-            trace_head(run, path, contexts[stride], TRAINING_HEAD_WIDTH, num_classes, images.size)
-        for stride in detail_strides:
-            stage = dict(zip(self.detail_widths, features, strict=False))[stride]
-            trace_head(run, f"detail head at 1/{stride}", stage, TRAINING_HEAD_WIDTH, 1)
+        deepest = features[-1]
+        if self.conv_last:
+            deepest = run.conv_x("conv_last", deepest, self.conv_last_width, 1)
+        fused, contexts = self.decoder.trace(run, images, (*features[2:4], deepest))
+        logits = trace_head(run, "head", fused, self.decoder.head_width, num_classes)
+        return Traced(logits, contexts, dict(zip(self.detail_widths, features, strict=False)))
+
+    def trace_classifier(self, run: Tracer, images: Tensor, num_classes: int) -> None:
+        width = self.conv_last_width
+        features = run.conv_x("conv_last", self._trace_backbone(run, images)[-1], width, 1)
+        pooled = run("global mean", "hidden", run("square", "hidden", features), size=(1, 1))
+        run.linear("classes", run("ReLU", "hidden", run.linear("hidden", pooled, width)), num_classes)
 
     def _trace_backbone(self, run: Tracer, images: Tensor) -> list[Tensor]:
         """Outputs of stages 1 to 5."""
@@ -257,6 +278,13 @@ def default_kernels(num_blocks: int) -> tuple[int, ...]:
     return (1,) + (3,) * (num_blocks - 1)
 
 
+def _continued(schedule: Any, num_blocks: Any) -> tuple[int, ...]:
+    kernels = tuple(schedule) if isinstance(schedule, list | tuple) else ()
+    if not kernels:
+        raise SpecError(f"kernels: got {schedule!r}; allowed: a list of at least one odd number, such as [1, 3]")
+    return (kernels + kernels[-1:] * int(num_blocks))[: int(num_blocks)]
+
+
 def _expand(base_width: Any, widths: tuple[int, ...]) -> tuple[int, ...]:
     check_int("base_width", base_width, low=2, high=MAX_WIDTH // 16)
     if base_width % 2:
@@ -305,46 +333,3 @@ def _check_kernels(kernels: tuple[int, ...], num_blocks: int) -> None:
         check_int(f"kernels, block {block}", kernel, low=1, high=31)
         if kernel % 2 == 0:
             raise SpecError(f"kernels, block {block}: got {kernel}; allowed: odd numbers")
-
-
-def _trace_classifier(run: Tracer, features: Tensor, width: int, num_classes: int) -> None:
-    pooled = run("global mean", "hidden", run("square", "hidden", features), size=(1, 1))
-    run.linear("classes", run("ReLU", "hidden", run.linear("hidden", pooled, width)), num_classes)
-
-
-_STDC1 = StdcSpec(base_width=64, depths=(2, 2, 2))
-_STDC2 = StdcSpec(base_width=64, depths=(4, 5, 3))
-_SPATIAL_PATH = {"spatial_path": True}
-
-# Name: (spec, what it is or which claim it is an arm of).
-PRESETS: dict[str, tuple[ArchSpec, str]] = {
-    "stdc1": (_STDC1, "STDC1-Seg as released (813M classifier)"),
-    "stdc2": (_STDC2, "STDC2-Seg as released (1446M classifier)"),
-    "stdc1_spatial_path": (
-        _STDC1.replace(decoder=_SPATIAL_PATH),
-        "BiSeNet's way: a spatial path, which detail guidance is to replace",
-    ),
-    "stdc2_spatial_path": (
-        _STDC2.replace(decoder=_SPATIAL_PATH),
-        "the same on STDC2",
-    ),
-    "stdc1_blocks2": (_STDC1.replace(num_blocks=2), "two blocks in a module; four are claimed to be best"),
-    "stdc1_blocks3": (_STDC1.replace(num_blocks=3), "three blocks in a module"),
-    "stdc1_blocks5": (_STDC1.replace(num_blocks=5), "five blocks in a module"),
-    "stdc1_blocks6": (_STDC1.replace(num_blocks=6), "six blocks in a module"),
-    "stdc2_blocks2": (_STDC2.replace(num_blocks=2), "two blocks in a module; four are claimed to be best"),
-    "stdc2_blocks3": (_STDC2.replace(num_blocks=3), "three blocks in a module"),
-    "stdc2_blocks5": (_STDC2.replace(num_blocks=5), "five blocks in a module"),
-    "stdc2_blocks6": (_STDC2.replace(num_blocks=6), "six blocks in a module"),
-    "stdc1_uniform": (
-        _STDC1.replace(channel_ratio=1.0),
-        "equal channels in all blocks, not halved from block to block",
-    ),
-    "stdc1_growing": (_STDC1.replace(channel_ratio=2.0), "more channels in higher blocks, claimed to be redundant"),
-    "stdc1_add": (_STDC1.replace(fusion="add"), "the released residual; concatenation is claimed to be efficient"),
-    "stdc2_add": (_STDC2.replace(fusion="add"), "the same on STDC2"),
-    "stdc1_strided": (_STDC1.replace(downsample="strided"), "stride on block 2, as the paper draws it"),
-    "stdc2_strided": (_STDC2.replace(downsample="strided"), "the same on STDC2"),
-    "stdc1_stem2": (_STDC1.replace(stem_depths=(2, 2)), "two convolutions in stages 1 and 2; one is claimed enough"),
-    "stdc1_conv_last": (_STDC1.replace(conv_last=True), "the classifier's last convolution in the segmenter"),
-}
