@@ -2,7 +2,8 @@
 
 The released code registers its stages twice, as `features.N` and as `x2` … `x32` (second names of the same tensors),
 and every network of it carries layers that its forward pass never runs: a batch norm in the classifier, and the whole
-classifier in the segmenter. Importing accounts for every key; exporting writes every key.
+classifier in the segmenter. Importing accounts for every key; exporting writes every key. Norms outside a segmenter's
+backbone are converted on both ways, see `released_norms`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from stdc_lab.arch.families.stdc import default_kernels
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import CheckpointError
 from stdc_lab.nn.backbone import StdcClassifier
+from stdc_lab.nn.released_norms import as_ours, as_released
 from stdc_lab.nn.segmenter import StdcSegmenter, build_classifier, build_model
 
 Network = StdcSegmenter | StdcClassifier
@@ -100,7 +102,7 @@ def released_name(name: str, network: Network) -> str | None:
 
 
 def fill(network: Network, state: State, source: str = "released checkpoint") -> LoadReport:
-    """Fill a network with a released state dict.
+    """Fill a network with a released state dict; outputs are the released network's, with its own norms.
 
     Raises `CheckpointError` if the dict is another network's, contradicts itself, lacks a tensor or holds one that no
     such network has; the network is then unchanged. `source` begins the message.
@@ -132,7 +134,7 @@ def fill(network: Network, state: State, source: str = "released checkpoint") ->
     problems["left over"] = [key for key in rest if not _OPTIONAL.match(key)]
     if any(problems.values()):
         raise CheckpointError(f"{source}: {_mismatch(network.spec, state, problems)}")
-    network.load_state_dict(renamed)
+    network.load_state_dict(renamed | as_ours(network, renamed))
     return LoadReport(len(used), second_names, tuple(rest))
 
 
@@ -149,7 +151,7 @@ def released_state(network: Network) -> tuple[dict[str, Tensor], tuple[str, ...]
         raise CheckpointError(f"export: the released code has no such network: {'; '.join(departures)}")
     restored = _restored(network)
     state = {}
-    for name, tensor in network.state_dict().items():
+    for name, tensor in (network.state_dict() | as_released(network)).items():
         theirs = released_name(name, network)
         assert theirs is not None
         state[theirs] = tensor.cpu()

@@ -8,11 +8,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 State = dict[str, Tensor]
+PLAIN = ("cp.backbone.", "features.", "conv_last.")
+"""Where norms are plain ones: in a backbone, of a segmenter or of a classifier."""
 
 
 def norm(state: State, name: str, x: Tensor) -> Tensor:
-    values = [state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
-    return F.batch_norm(x, *values, training=False)
+    mean, variance, weight, bias = (
+        state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
+    )
+    scale = weight if name.startswith(PLAIN) else weight.abs() + 1e-5
+    return F.batch_norm(x, mean, variance, scale, bias, training=False)
 
 
 def convx(state: State, name: str, x: Tensor, stride: int = 1) -> Tensor:

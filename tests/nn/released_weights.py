@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 PARITY = Path(__file__).parent / "parity"
+NEGATIVE_GAMMA = "_negative_gamma"
 Shapes = dict[str, tuple[int, ...]]
 
 
-def values_of(key: str, shape: tuple[int, ...]) -> torch.Tensor:
+def values_of(key: str, shape: tuple[int, ...], negative_gamma: bool = False) -> torch.Tensor:
     z = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape)
     if key.endswith("running_var"):
         z = np.exp(0.2 * z)
@@ -26,29 +27,33 @@ def values_of(key: str, shape: tuple[int, ...]) -> torch.Tensor:
     elif key.endswith("num_batches_tracked"):
         return torch.zeros(shape, dtype=torch.int64)
     elif len(shape) == 1:
-        z = 1 + 0.1 * z
+        z = z if negative_gamma and not key.startswith("cp.backbone.") else 1 + 0.1 * z
     else:
         z = z * np.sqrt(2 / np.prod(shape[1:]))
     return torch.from_numpy(np.asarray(z, np.float32))
 
 
-def weights(shapes: Shapes) -> dict[str, torch.Tensor]:
-    """Values for all keys; a second name has the tensor that it names again."""
+def weights(shapes: Shapes, *, negative_gamma: bool = False) -> dict[str, torch.Tensor]:
+    """Values for all keys; a second name has the tensor that it names again.
+
+    negative_gamma: half of the weights of a segmenter's norms outside the backbone are negative.
+    """
     state = {}
     for key, shape in shapes.items():
         first = re.sub(r"x(2|4|8|16|32)\.0\.", "features.", key)
-        state[key] = state[first] if first != key else values_of(key, shape)
+        state[key] = state[first] if first != key else values_of(key, shape, negative_gamma)
     return state
 
 
 def stored_shapes(name: str) -> Shapes:
     """Keys and shapes of `stdc1_seg`, `stdc2_classifier` …, as stored."""
-    return {key: tuple(shape) for key, shape in json.loads((PARITY / f"{name}_keys.json").read_text()).items()}
+    stored = PARITY / f"{name.removesuffix(NEGATIVE_GAMMA)}_keys.json"
+    return {key: tuple(shape) for key, shape in json.loads(stored.read_text()).items()}
 
 
 def released_state(name: str) -> dict[str, torch.Tensor]:
     """The released state dict of `stdc1_seg`, `stdc2_classifier` …, second names included."""
-    return weights(stored_shapes(name))
+    return weights(stored_shapes(name), negative_gamma=name.endswith(NEGATIVE_GAMMA))
 
 
 def reference(name: str) -> tuple[torch.Tensor, dict[str, np.ndarray]]:

@@ -1,5 +1,6 @@
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -244,6 +245,85 @@ def test_in_and_out_again_is_the_same_file(segmenter_state: dict[str, torch.Tens
     assert state.keys() == segmenter_state.keys()
     assert all(torch.equal(state[key], segmenter_state[key]) for key in state if key not in restored)
     assert {key.split(".")[2] for key in restored} == {"conv_last", "fc", "bn", "linear"}
+
+
+def outputs_of(network: torch.nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+    with torch.inference_mode():
+        answer = network(images)
+    return [answer.logits, *answer.auxiliary, *answer.details]
+
+
+def assert_same_outputs(ours: list[torch.Tensor], theirs: list[torch.Tensor], most: float = 1e-6) -> None:
+    errors = [float((a - b).double().norm() / b.double().norm()) for a, b in zip(ours, theirs, strict=True)]
+    assert max(errors) < most
+
+
+GAMMAS = {
+    "as they come": lambda gamma: None,
+    "negative": lambda gamma: gamma.neg_(),
+    "between -eps and eps": lambda gamma: gamma.copy_(torch.linspace(-2e-5, 2e-5, len(gamma))),
+    "none": lambda gamma: gamma.zero_(),
+}
+
+
+@pytest.mark.parametrize("change", GAMMAS.values(), ids=GAMMAS)
+def test_the_released_code_reads_an_exported_segmenter_to_the_same_outputs(
+    change: Callable[[torch.Tensor], object], segmenter_state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    network = build_model(SPEC, 3, ALL_HEADS).eval()
+    load_released(network, segmenter_state)
+    with torch.no_grad():
+        for norm in norms_outside_the_backbone(network):
+            norm.weight.mul_(torch.where(torch.arange(len(norm.weight)) % 3 == 0, -1.0, 1.0))
+            change(norm.weight[::2])
+    images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    before = outputs_of(network, images)
+    save_released(tmp_path / "out.pth", network)
+    state = torch.load(tmp_path / "out.pth", weights_only=True)
+    assert_same_outputs(before, list(released_forward.segmenter(state, images, DEPTHS).values()))
+    again = build_model(SPEC, 3, ALL_HEADS).eval()
+    load_released(again, tmp_path / "out.pth")
+    assert_same_outputs(before, outputs_of(again, images))
+    assert_same_outputs(before, outputs_of(network, images))  # which is as it was
+
+
+def norms_outside_the_backbone(network: torch.nn.Module) -> list[torch.nn.BatchNorm2d]:
+    modules = network.named_modules()
+    return [m for name, m in modules if isinstance(m, torch.nn.BatchNorm2d) and not name.startswith("backbone.")]
+
+
+def test_an_import_takes_the_absolute_value_and_adds_eps_outside_the_backbone_only() -> None:
+    state = weights(segmenter_shapes(16, DEPTHS, classes=3), negative_gamma=True)
+    state["cp.backbone.features.0.bn.weight"] = state["cp.backbone.x2.0.0.bn.weight"] = torch.full((8,), -0.5)
+    network = build_model(SPEC, 3, ALL_HEADS)
+    load_released(network, state)
+    ours = network.state_dict()
+    assert torch.equal(ours["backbone.stages.1.0.bn.weight"], torch.full((8,), -0.5))
+    layers = {
+        "decoder.global_context.bn": "cp.conv_avg.bn",
+        "decoder.refine16.attention.bn": "cp.arm16.bn_atten",
+        "decoder.fusion.conv.bn": "ffm.convblk.bn",
+        "head.conv.bn": "conv_out.conv.bn",
+        "auxiliary_heads.16.conv.bn": "conv_out32.conv.bn",
+        "detail_heads.2.conv.bn": "conv_out_sp2.conv.bn",
+    }
+    for mine, theirs in layers.items():
+        assert torch.equal(ours[f"{mine}.weight"], state[f"{theirs}.weight"].abs() + 1e-5)
+        assert torch.equal(ours[f"{mine}.running_mean"], state[f"{theirs}.running_mean"])
+
+
+def test_a_second_round_trip_changes_nothing(tmp_path: Path) -> None:
+    state = weights(segmenter_shapes(16, DEPTHS, classes=3), negative_gamma=True)
+    files = []
+    for number in range(2):
+        network = build_model(SPEC, 3, ALL_HEADS)
+        load_released(network, files[-1] if files else state)
+        save_released(tmp_path / f"{number}.pth", network)
+        files.append(torch.load(tmp_path / f"{number}.pth", weights_only=True))
+    assert all(torch.equal(files[0][key], files[1][key]) for key in files[0])
+    for key, tensor in files[0].items():
+        if tensor.ndim == 1 and key.endswith(".weight") and not key.startswith("cp.backbone."):
+            assert torch.allclose(tensor, state[key].abs(), rtol=1e-7, atol=1e-12)
 
 
 @pytest.mark.parametrize(
