@@ -23,8 +23,8 @@ class RecipeConfig(Value):
     train: TrainConfig = TrainConfig()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     faithful: bool = False
-    """Quirks of the released code too: norms of the backbone that are never trained, and weights of the detail
-    targets that weight decay shrinks."""
+    """Quirks of the released code too: norms of the backbone that are never trained, weights of the detail targets
+    that weight decay shrinks, and augmentation of the form `released`, which covers the crop."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 500
     """After how many iterations the training's state is written, beside the times when it is evaluated."""
 
@@ -34,4 +34,5 @@ class RecipeConfig(Value):
         if not self.faithful:
             return self.train
         loss = self.train.loss.model_copy(update={"detail_fusion": "decaying"})
-        return self.train.model_copy(update={"norms": "untrained_backbone", "loss": loss})
+        augmentation = self.train.augmentation.model_copy(update={"form": "released", "cover": True})
+        return self.train.model_copy(update={"norms": "untrained_backbone", "loss": loss, "augmentation": augmentation})

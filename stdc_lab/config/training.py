@@ -65,11 +65,21 @@ class Augmentation(Value):
     scale_step: Annotated[float, Field(gt=0)] | None = None
     """Scales are drawn from `scale` in steps of this size; evenly over the range if absent."""
     cover: bool = False
-    """An image smaller than the crop is enlarged to cover it, as released, instead of being padded."""
+    """An image smaller than the crop is enlarged to cover it, once and from the original, instead of being padded."""
     crop: Size | None = None
     """Height x width of the training crop; the data's size if absent."""
     colour: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Strength of the jitter of brightness, contrast and saturation; 0 switches it off."""
+    form: Literal["fast", "released"] = "fast"
+    """`fast`: the crop is resized once and recoloured once. `released`: brightness, contrast and saturation of the
+    whole image one after another, then resized by the scale, and resized again to cover the crop where it has become
+    smaller, so that detail is lost as in the released training; several times as slow."""
+
+    @model_validator(mode="after")
+    def _released_covers(self) -> Self:
+        if self.form == "released" and not self.cover:
+            raise ValueError("form released enlarges a smaller image to cover the crop: it needs cover: true")
+        return self
 
     @model_validator(mode="after")
     def _scale_ascends(self) -> Self:

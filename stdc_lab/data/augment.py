@@ -8,7 +8,9 @@ import numpy as np
 from stdc_lab.config.training import Augmentation
 from stdc_lab.data.catalog import Split
 from stdc_lab.data.classes import IGNORE_LABEL, Pixels
+from stdc_lab.data.draws import Draws, draw, drawn_factors, drawn_scale, one_of
 from stdc_lab.data.order import place_in_order
+from stdc_lab.data.released import augment_as_released
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 """Mean of ImageNet's red, green and blue, for values from 0 to 1."""
@@ -32,12 +34,18 @@ def augment(
     """A random resize of `image` (H×W×3) and `labels` (H×W), cropped to `size` (h×w), flipped and recoloured.
 
     Where the resized image is smaller than the crop it lies at a random place in it; around it are the mean colour
-    and IGNORE_LABEL; with `config.cover` it is enlarged to cover the crop instead. Returns new arrays h×w×3 and h×w.
+    and IGNORE_LABEL; with `config.cover` it is enlarged to cover the crop instead. With the form "released" see
+    `augment_as_released`. Returns new arrays h×w×3 and h×w.
     """
-    scale = _scale(config, (image.shape[0], image.shape[1]), size, rng)
+    draws = draw(rng)
+    if config.form == "released":
+        return augment_as_released(image, labels, config, size, draws)
+    scale = drawn_scale(config, draws)
+    if config.cover:
+        scale = max(scale, size[0] / image.shape[0], size[1] / image.shape[1])
     # Cropped before resizing: the same result for a fraction of the pixels.
-    (top, source_h, height, pad_top) = _window(image.shape[0], size[0], scale, rng)
-    (left, source_w, width, pad_left) = _window(image.shape[1], size[1], scale, rng)
+    (top, source_h, height, pad_top) = _window(image.shape[0], size[0], scale, draws.row)
+    (left, source_w, width, pad_left) = _window(image.shape[1], size[1], scale, draws.column)
     image = image[top : top + source_h, left : left + source_w]
     labels = labels[top : top + source_h, left : left + source_w]
     if (height, width) != (source_h, source_w):
@@ -45,11 +53,11 @@ def augment(
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         image = np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
         labels = np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
-    if config.flip and rng.random() < 0.5:
+    if config.flip and draws.flips:
         # Not a view turned round: copying one pixel by pixel takes longer than all the rest.
         image, labels = np.asarray(cv2.flip(image, 1), np.uint8), np.asarray(cv2.flip(labels, 1), np.uint8)
     if config.colour:
-        image = recolour(image, config.colour, rng)
+        image = recolour(image, config.colour, draws)
     new_image = np.empty((*size, 3), np.uint8)
     new_labels = np.full(size, IGNORE_LABEL, np.uint8)
     if (height, width) != size:
@@ -86,29 +94,19 @@ def batch_at(
     return images, labels
 
 
-def _scale(config: Augmentation, size: tuple[int, int], crop: tuple[int, int], rng: np.random.Generator) -> float:
-    low, high = config.scale
-    scale = float(rng.uniform(low, high))
-    if config.scale_step is not None:
-        # Each step of the range is as likely as the others, both ends included.
-        steps = round((high - low) / config.scale_step)
-        scale = low + config.scale_step * min(steps, int((scale - low) / (high - low or 1) * (steps + 1)))
-    return max(scale, crop[0] / size[0], crop[1] / size[1]) if config.cover else scale
-
-
-def _window(length: int, wanted: int, scale: float, rng: np.random.Generator) -> tuple[int, int, int, int]:
+def _window(length: int, wanted: int, scale: float, drawn: float) -> tuple[int, int, int, int]:
     """Along one side of an image of `length`, to be resized by `scale` and cropped to `wanted`: where the source
     starts, how long it is, how long it becomes, and how much padding comes before it."""
     needed = max(1, round(wanted / scale))
     if needed <= length:
-        return int(rng.integers(length - needed + 1)), needed, wanted, 0
+        return one_of(length - needed + 1, drawn), needed, wanted, 0
     becomes = min(wanted, max(1, round(length * scale)))
-    return 0, length, becomes, int(rng.integers(wanted - becomes + 1))
+    return 0, length, becomes, one_of(wanted - becomes + 1, drawn)
 
 
-def recolour(image: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
+def recolour(image: Pixels, strength: float, draws: Draws) -> Pixels:
     """Saturation, brightness and contrast, each by a factor in 1 ± strength, as one linear map of the colours."""
-    brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
+    brightness, contrast, saturation = drawn_factors(strength, draws)
     mean = float(np.dot(cv2.mean(image)[:3], _LUMINANCE)) * brightness
     mix = saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMINANCE, (3, 1))
     matrix = np.empty((3, 4))

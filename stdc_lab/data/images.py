@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,9 @@ import numpy as np
 from stdc_lab.config.pretraining import ImageAugmentation, ImagesConfig
 from stdc_lab.data.augment import recolour
 from stdc_lab.data.classes import Pixels
+from stdc_lab.data.draws import Draws, draw, one_of
 from stdc_lab.data.files import decode, reason, shown
+from stdc_lab.data.loading import Batches
 from stdc_lab.data.order import place_in_order
 from stdc_lab.errors import DataError
 
@@ -122,20 +125,32 @@ def training_batch(
 
 
 def validation_batches(
-    images: ImageList, size: tuple[int, int], batch_size: int, unreadable: Unreadable
+    images: ImageList, size: tuple[int, int], batch_size: int, unreadable: Unreadable, workers: int = 1
 ) -> Iterator[tuple[Pixels, np.ndarray]]:
-    """All images in turn, resized and cropped in the middle: B×h×w×3 and class ids B."""
-    for start in range(0, len(images), batch_size):
-        pixels, labels = [], []
-        for path, label in zip(images.paths[start : start + batch_size], images.labels[start:], strict=False):
-            try:
-                pixels.append(centre_crop(read_image(path), size))
-            except DataError as error:
-                unreadable.hear(path, error)
-                continue
-            labels.append(label)
-        if pixels:
-            yield np.stack(pixels), np.array(labels)
+    """All images in turn, resized and cropped in the middle: B×h×w×3 and class ids B.
+
+    Decoded by `workers` threads while the batches before are used, see `Batches`.
+    """
+    make = partial(_validation_batch, images, size, batch_size, unreadable)
+    for pixels, labels in Batches(make, 0, -(-len(images) // batch_size), workers):
+        if len(pixels):
+            yield pixels, labels
+
+
+def _validation_batch(
+    images: ImageList, size: tuple[int, int], batch_size: int, unreadable: Unreadable, number: int
+) -> tuple[Pixels, np.ndarray]:
+    """Batch `number`, without the images that cannot be read, which may be all of them."""
+    chosen = slice(number * batch_size, (number + 1) * batch_size)
+    pixels, labels = [], []
+    for path, label in zip(images.paths[chosen], images.labels[chosen], strict=True):
+        try:
+            pixels.append(centre_crop(read_image(path), size))
+        except DataError as error:
+            unreadable.hear(path, error)
+            continue
+        labels.append(label)
+    return np.array(pixels, np.uint8).reshape(-1, *size, 3), np.array(labels, np.int64)
 
 
 def read_image(path: Path) -> Pixels:
@@ -144,15 +159,19 @@ def read_image(path: Path) -> Pixels:
 
 
 def changed(image: Pixels, augmentation: ImageAugmentation, size: tuple[int, int], rng: np.random.Generator) -> Pixels:
-    """A random part of an image H×W×3, resized to `size`, flipped and recoloured."""
-    top, left, height, width = _random_part(image.shape[0], image.shape[1], augmentation.area, rng)
+    """A random part of an image H×W×3, resized to `size`, flipped and recoloured.
+
+    All numbers are drawn before any is used, see `Draws`; those of the tries come last, as many as they may be.
+    """
+    draws, tries = draw(rng), rng.random((CROP_TRIES, 2))
+    top, left, height, width = _random_part(image.shape[0], image.shape[1], augmentation.area, draws, tries)
     part = image[top : top + height, left : left + width]
     shrinks = size[0] * size[1] < height * width
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     part = np.asarray(cv2.resize(part, (size[1], size[0]), interpolation=interpolation), np.uint8)
-    if augmentation.flip and rng.random() < 0.5:
+    if augmentation.flip and draws.flips:
         part = part[:, ::-1]
-    return recolour(part, augmentation.colour, rng) if augmentation.colour else part
+    return recolour(part, augmentation.colour, draws) if augmentation.colour else part
 
 
 def centre_crop(image: Pixels, size: tuple[int, int]) -> Pixels:
@@ -166,15 +185,19 @@ def centre_crop(image: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def _random_part(
-    height: int, width: int, area: tuple[float, float], rng: np.random.Generator
+    height: int, width: int, area: tuple[float, float], draws: Draws, tries: np.ndarray
 ) -> tuple[int, int, int, int]:
-    """Top, left, height and width of a part with a share of the image's area and an aspect, both random."""
-    for _ in range(CROP_TRIES):
-        pixels = height * width * rng.uniform(*area)
-        aspect = np.exp(rng.uniform(*np.log(ASPECTS)))
+    """Top, left, height and width of a part with a share of the image's area and an aspect, both random.
+
+    tries: N×2 from 0 up to 1, for the area and the logarithm of the aspect; the first part that fits is taken.
+    """
+    low, high = np.log(ASPECTS)
+    for for_area, for_aspect in tries:
+        pixels = height * width * (area[0] + (area[1] - area[0]) * for_area)
+        aspect = np.exp(low + (high - low) * for_aspect)
         part_w, part_h = round(np.sqrt(pixels * aspect)), round(np.sqrt(pixels / aspect))
         if 0 < part_w <= width and 0 < part_h <= height:
-            return int(rng.integers(height - part_h + 1)), int(rng.integers(width - part_w + 1)), part_h, part_w
+            return one_of(height - part_h + 1, draws.row), one_of(width - part_w + 1, draws.column), part_h, part_w
     part_w = min(width, round(height * ASPECTS[1]))  # of an image so long or tall that nothing fits: its middle
     part_h = min(height, round(width / ASPECTS[0]))
     return (height - part_h) // 2, (width - part_w) // 2, part_h, part_w

@@ -89,7 +89,16 @@ def build_classifier(spec: ArchSpec, num_classes: int = 1000) -> StdcClassifier:
 
 def strip_heads(network: StdcSegmenter) -> StdcSegmenter:
     """The deployed network of a training form: a copy with the same weights and logits, without training heads."""
-    deployed = copy.deepcopy(network)
+    return copy.deepcopy(deployed_view(network))
+
+
+def deployed_view(network: StdcSegmenter) -> StdcSegmenter:
+    """The deployed network of a training form, of the same layers: it is made at once and follows every step.
+
+    Its mode (training or evaluation) is that of the layers that both have. For a network of its own: `strip_heads`.
+    """
+    deployed = copy.copy(network)
+    deployed._modules = dict(network._modules)  # whose entries are replaced below, for this one alone
     deployed.heads = None
     deployed.auxiliary_heads = nn.ModuleDict()
     deployed.detail_heads = nn.ModuleDict()
@@ -119,9 +128,10 @@ def _check_classes(num_classes: int) -> None:
 
 
 def _upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    return functional.interpolate(logits, size=size, mode="bilinear", align_corners=True)
+    """In float32, whatever the network computes in: in bfloat16 up to a hundredth of the pixels changes its class."""
+    return functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=True)
 
 
 def _upsample_for_loss(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """As `_upsample`, in what the losses want: float32, class by class in memory. Changing the small map is cheap."""
+    """As `_upsample`, in what the losses want: class by class in memory. Changing the small map is cheap."""
     return _upsample(logits.float().contiguous(), size)

@@ -56,7 +56,8 @@ def training_rows(config: StudyConfig, records: Sequence[TrialRecord]) -> Rows:
         (
             "Augmentation",
             f"resize × {low:g}–{high:g}, {'' if train.augmentation.flip else 'no '}mirroring, "
-            f"colour {train.augmentation.colour:g}",
+            f"colour {train.augmentation.colour:g}"
+            + (", operation by operation as released" if train.augmentation.form == "released" else ""),
         ),
         (
             "Heads while training",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from stdc_lab.config.pretraining import PretrainConfig
 from stdc_lab.config.recipe import RecipeConfig
-from stdc_lab.config.training import TrainConfig
+from stdc_lab.config.training import Augmentation, TrainConfig
 from stdc_lab.data import crop_size
 from stdc_lab.training.classifier import ClassifierTrainer
 from stdc_lab.training.schedule import rate_at
@@ -19,12 +19,14 @@ def account(recipe: RecipeConfig, trainer: Trainer, start: str) -> str:
     """Lines for people: what is trained on what, how long, at which rates. `start`: where the weights come from."""
     config, dataset = recipe.training, trainer.dataset
     size, augmentation = crop_size(config.augmentation, dataset.train), config.augmentation
+    scales = f"scale {augmentation.scale[0]:g} to {augmentation.scale[1]:g}"
     fast = f", × {config.decoder_rate_factor:g} on fusion and heads" if config.decoder_rate_factor != 1 else ""
     evaluated = f"{config.evaluations} times, at scale {config.evaluation_scale:g}"
     lines = {
         "network": f"arch_id {recipe.arch.arch_id}, {len(dataset.class_names)} classes, {start}",
         "data": f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.val):,} validation images",
-        "crop": f"{size[0]}x{size[1]}, scale {augmentation.scale[0]:g} to {augmentation.scale[1]:g}",
+        "crop": f"{size[0]}x{size[1]}, {scales}, {_small(augmentation)}",
+        "colour": _colour(augmentation),
         **_steps(trainer, len(dataset.train), fast),
         "loss": _loss(config),
         "norms": config.norms.replace("_", " "),
@@ -62,6 +64,22 @@ def _steps(trainer: Trainer | ClassifierTrainer, num_images: int, more_rates: st
         "rate": f"{rates} (exponential warm-up, then polynomial, power {config.poly_power:g}){more_rates}",
         "optimiser": f"SGD, momentum {config.momentum:g}, decay {config.weight_decay:g}, none on norms and biases",
     }
+
+
+def _small(augmentation: Augmentation) -> str:
+    """What becomes of an image that is smaller than the crop."""
+    if augmentation.form == "released":
+        return "a smaller image is shrunk first and then enlarged, as released"
+    return "a smaller image is enlarged once, from the original" if augmentation.cover else "a smaller image is padded"
+
+
+def _colour(augmentation: Augmentation) -> str:
+    if not augmentation.colour:
+        return "as it is"
+    jitter = f"brightness, contrast and saturation ± {augmentation.colour:g}"
+    if augmentation.form == "released":
+        return f"{jitter}, one after another, of the whole image, as released"
+    return f"{jitter}, in one, of the crop"
 
 
 def _loss(config: TrainConfig) -> str:
@@ -109,5 +127,10 @@ def departures(recipe: RecipeConfig, start: str) -> Iterator[str]:
         yield "from scratch: pretraining on ImageNet is worth 3 to 4 points on Cityscapes"
     if config.loss.cross_entropy != "ohem":
         yield "cross-entropy over all pixels; the recipe mines hard ones (train.loss.cross_entropy: ohem)"
+    if config.augmentation.cover and config.augmentation.form != "released":
+        yield (
+            "an image smaller than the crop is enlarged from the original, which keeps detail that the recipe loses "
+            "(train.augmentation.form: released, or faithful: true)"
+        )
     if recipe.faithful and config.ema_decay:
         yield "averaged weights are evaluated, which the released code does not have (train.ema_decay: 0)"

@@ -91,13 +91,17 @@ class ClassifierTrainer(Stepper[StdcClassifier, ClassifierTrainConfig]):
         return ClassifierResult(top1=self.score(matrix), **self.conditions(points, seconds))
 
     def evaluate(self) -> ConfusionMatrix:
-        """One confusion matrix over all validation images, each resized and cropped in the middle."""
+        """One confusion matrix over all validation images, each resized and cropped in the middle.
+
+        The images are decoded by as many threads as in training, while the network sees those before.
+        """
         matrix = self.new_matrix()
         network, low = self.evaluated, self.dtype != torch.float32
+        batches = validation_batches(
+            self.images.val, self.data.size, EVALUATION_BATCH, self.unreadable, self.config.data_workers
+        )
         with evaluating(network), torch.autocast(self.device.type, dtype=self.dtype, enabled=low):
-            for images, labels in validation_batches(
-                self.images.val, self.data.size, EVALUATION_BATCH, self.unreadable
-            ):
+            for images, labels in batches:
                 guesses = network(to_input(images, self.device)).argmax(dim=1)
                 matrix.add(torch.from_numpy(labels).to(self.device), guesses)
         return matrix

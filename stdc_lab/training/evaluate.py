@@ -18,7 +18,7 @@ from stdc_lab.config.data import DataConfig
 from stdc_lab.data import IMAGE_MEAN, IMAGE_STD, Dataset, Split
 from stdc_lab.errors import CheckpointError, ConfigError, DataError
 from stdc_lab.machine import choose_dtype, environment, machine_lock, place
-from stdc_lab.nn import StdcSegmenter, strip_heads
+from stdc_lab.nn import StdcSegmenter, deployed_view, strip_heads
 from stdc_lab.nn.checkpoints import Checkpoint
 from stdc_lab.records import EvaluationProtocol, EvaluationResult
 from stdc_lab.training.boundary import TOLERANCE, BoundaryScore
@@ -73,7 +73,10 @@ def predict(
 
     scales: the images are resized by each of them (the paper's: 0.5 and 0.75 of 1024×2048), and the
     logits brought back to H×W; with several, probabilities are averaged. flip: and with those of the mirrored images.
+    Heads that only training needs are not computed. In any dtype the logits are brought back in float32.
     """
+    if isinstance(network, StdcSegmenter):
+        network = deployed_view(network)
     with evaluating(network), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
         inputs = to_input(images, device)
         if len(scales) == 1 and not flip:

@@ -197,3 +197,76 @@ def test_a_split_cannot_contradict_itself():
         Split(images, labels, ("one",))
     with pytest.raises(ValueError, match=r"\(2, 4, 4\)"):
         Split(images, labels[..., :4], ("one", "two"))
+
+
+def told(config: Augmentation, size: tuple[int, int], seed: int, side: int = 64) -> tuple[bool, float, float]:
+    """Of an image whose pixels know where they are: whether it was mirrored, and where in its free play, from 0 to 1,
+    the crop's first row and the leftmost column of the unmirrored image lie; not a number where there is no play."""
+    rows, columns = (grid.astype(np.uint8) for grid in np.mgrid[:side, :side])
+    down, across = (
+        augment(rows[..., None].repeat(3, 2), labels, config, size, np.random.default_rng(seed))[1].astype(int)
+        for labels in (rows, columns)
+    )
+    ends = [(down[0, 0], down[-1, 0]), sorted((across[0, 0], across[0, -1]))]
+    plays = [side - 1 - last + first for first, last in ends]
+    row, column = (first / play if play else np.nan for (first, _), play in zip(ends, plays, strict=True))
+    return bool(across[0, 0] > across[0, -1]), row, column
+
+
+PLAIN = Augmentation(scale=(1, 1), colour=0)
+
+
+@pytest.mark.parametrize(
+    ("config", "size"),
+    [
+        (Augmentation(scale=(1, 1), colour=0.5), (32, 32)),
+        (Augmentation(scale=(1.25, 1.25), colour=0), (32, 32)),
+        (Augmentation(scale=(0.6, 2), scale_step=0.2, colour=0.3), (32, 32)),
+        (PLAIN, (32, 64)),
+        (PLAIN, (64, 64)),
+        (PLAIN, (40, 20)),
+        (Augmentation(scale=(1, 1), colour=0, cover=True), (48, 32)),
+    ],
+    ids=["colour", "scale", "all", "no column to choose", "nothing to choose", "crop", "cover"],
+)
+def test_unlike_augmentations_share_flips_and_positions(config: Augmentation, size: tuple[int, int]) -> None:
+    for seed in range(20):
+        (flip, row, column), (other_flip, other_row, other_column) = (
+            told(PLAIN, (32, 32), seed),
+            told(config, size, seed),
+        )
+        assert other_flip == flip
+        assert np.isnan(other_row) or abs(other_row - row) < 0.12  # whole pixels of the free play
+        assert np.isnan(other_column) or abs(other_column - column) < 0.12
+
+
+def test_without_flip_all_else_is_shared() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(60, 180, (40, 40, 3)).astype(np.uint8)
+    labels = rng.integers(0, 11, (40, 40)).astype(np.uint8)
+    mirrored = 0
+    for seed in range(20):
+        (ours, ids), (others, other_ids) = (
+            augment(image, labels, Augmentation(scale=(1, 1), flip=flip), (32, 32), np.random.default_rng(seed))
+            for flip in (False, True)
+        )
+        if not np.array_equal(ids, other_ids):
+            mirrored += 1
+            others, other_ids = others[:, ::-1], other_ids[:, ::-1]
+        assert np.array_equal(ids, other_ids)
+        assert np.abs(ours.astype(int) - others).max() <= 1
+    assert 4 < mirrored < 16
+
+
+def test_scales_share_their_rank() -> None:
+    labels = np.zeros((64, 64), np.uint8)
+
+    def sides(config: Augmentation) -> np.ndarray:
+        drawn = (np.random.default_rng(seed) for seed in range(12))
+        return np.array(
+            [(augment(labels[..., None].repeat(3, 2), labels, config, (200, 200), rng)[1] == 0).sum() for rng in drawn]
+        )
+
+    low, high = sides(Augmentation(scale=(0.5, 1))), sides(Augmentation(scale=(1, 3), flip=False, colour=0))
+    assert (np.diff(high[np.argsort(low)]) >= -1600).all()  # those apart that are equal once rounded
+    assert high.max() > 3 * high.min()

@@ -79,9 +79,10 @@ def test_processes_share_a_batch_without_a_word(folder):
     assert not np.array_equal(whole, batch(images, 2, seed=1, augmentation=changing)[0])
 
 
-def test_validation_goes_through_all_in_order(folder):
+@pytest.mark.parametrize("workers", [1, 3])
+def test_validation_goes_through_all_in_order(folder, workers):
     images = load_image_folder(CONFIG, folder).val
-    parts = list(validation_batches(images, (32, 40), 4, Unreadable()))
+    parts = list(validation_batches(images, (32, 40), 4, Unreadable(), workers))
     assert [len(labels) for _, labels in parts] == [4, 2]
     assert np.concatenate([labels for _, labels in parts]).tolist() == [0, 0, 1, 1, 2, 2]
 
@@ -106,6 +107,44 @@ def test_parts_have_the_asked_share_of_the_area():
         tall, wide = np.ptp(part[..., 0]) + 1, np.ptp(part[..., 1]) + 1
         shares.append(tall * wide / (height * width))
     assert 0.17 < min(shares) < 0.24 and 0.44 < max(shares) < 0.53
+
+
+@pytest.mark.parametrize(
+    ("other", "near"),
+    [
+        (ImageAugmentation(area=(0.1, 0.1), flip=False, colour=0), 0.01),
+        (ImageAugmentation(area=(0.03, 0.2), flip=True, colour=0), 0.1),
+        (
+            ImageAugmentation(area=(0.85, 0.85), flip=True, colour=0),
+            0.35,
+        ),  # a small play, and several tries until it fits
+    ],
+    ids=["no flip", "area", "large area"],
+)
+def test_unlike_augmentations_share_flips_and_positions(other, near):
+    height, width = 200, 240
+    image = np.zeros((height, width, 3), np.uint8)
+    image[..., 0], image[..., 1] = np.arange(height)[:, None], np.arange(width)
+    grey = np.full((60, 80, 3), 128, np.uint8)
+
+    def told(augmentation, seed):
+        """Whether it is mirrored, and where in its free play it begins, by row and by column."""
+        without = augmentation.model_copy(update={"colour": 0.0})
+        part = changed(image, without, (64, 64), np.random.default_rng(seed)).astype(int)
+        (top, bottom), (left, right) = part[[0, -1], 0, 0], part[0, [0, -1], 1]
+        flip, left, right = left > right, min(left, right), max(left, right)
+        return flip, top / max(1, height - 1 - bottom + top), left / max(1, width - 1 - right + left)
+
+    plain = ImageAugmentation(area=(0.1, 0.1), flip=True, colour=0)
+    for seed in range(20):
+        (flip, *place), (other_flip, *other_place) = told(plain, seed), told(other, seed)
+        assert other_flip == (flip and other.flip)
+        assert np.abs(np.subtract(place, other_place)).max() < near
+        strong, weak = (
+            changed(grey, plain.model_copy(update={"colour": colour, **fields}), (8, 8), np.random.default_rng(seed))
+            for colour, fields in ((0.5, {}), (0.25, {"area": other.area, "flip": other.flip}))
+        )
+        assert abs((strong[0, 0, 0] - 128.0) - 2 * (weak[0, 0, 0] - 128.0)) <= 3  # the same brightness, half of it
 
 
 @pytest.mark.parametrize("shape", [(10, 400), (400, 10), (1, 1)])
@@ -137,6 +176,16 @@ def test_an_unreadable_image_is_warned_of_once(folder, caplog):
         parts = list(validation_batches(images, (32, 40), 4, unreadable))
         assert np.concatenate([labels for _, labels in parts]).tolist() == [0, 1, 1, 2, 2]
     assert caplog.text.count("left out") == 1
+
+
+def test_a_validation_batch_without_a_readable_image_is_left_out(folder):
+    images = load_image_folder(CONFIG, folder).val
+    for path in images.paths[2:4]:
+        path.write_bytes(b"no image")
+    parts = list(validation_batches(images, (32, 40), 2, Unreadable(skip=True)))
+    assert [labels.tolist() for _, labels in parts] == [[0, 0], [2, 2]]
+    with pytest.raises(DataError, match=re.escape(str(images.paths[2]))):
+        list(validation_batches(images, (32, 40), 2, Unreadable()))
 
 
 def test_nothing_readable_at_all_is_an_error_even_when_skipping(folder):

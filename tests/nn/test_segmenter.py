@@ -5,7 +5,7 @@ from torch.nn import functional
 from stdc_lab.arch import DecoderSpec, StdcSpec, presets
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
-from stdc_lab.nn import build_classifier, build_model, strip_heads
+from stdc_lab.nn import build_classifier, build_model, deployed_view, strip_heads
 from stdc_lab.nn.blocks import StdcModule
 
 
@@ -132,6 +132,55 @@ def test_stripping_heads_leaves_the_training_form_as_it_was() -> None:
     with torch.no_grad():
         deployed.head.classes.weight.zero_()
     assert network.head.classes.weight.any()
+
+
+def test_a_deployed_view_has_the_same_layers_and_follows_them() -> None:
+    network = build_model(ArchSpec(base_width=8, depths=(1, 1, 1)), 3, TrainingHeads(detail_strides=(2, 16))).eval()
+    images = torch.randn(1, 3, 64, 64)
+    view = deployed_view(network)
+    own = dict(network.named_parameters())
+    assert all(own[name] is parameter for name, parameter in view.named_parameters())
+    with torch.inference_mode():
+        whole, answer = network(images), view(images)
+    assert torch.equal(answer.logits, whole.logits)
+    assert (answer.auxiliary, answer.details, view.heads) == ((), (), None)
+    assert (len(whole.auxiliary), len(whole.details), network.heads) == (2, 2, TrainingHeads(detail_strides=(2, 16)))
+    with torch.no_grad():
+        network.head.classes.weight.zero_()
+    assert not view(images).logits.any()
+
+
+def test_logits_are_enlarged_in_float32_whatever_the_network_computes_in() -> None:
+    torch.manual_seed(0)
+    network = build_model(ArchSpec(base_width=8, depths=(1, 1, 1)), 5).eval()
+    small: list[torch.Tensor] = []
+    network.head.register_forward_hook(lambda module, inputs, output: small.append(output))
+    images = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        logits = network(images).logits
+    with torch.inference_mode():
+        cast = network.to(torch.bfloat16)(images.bfloat16()).logits
+    for found, low in zip((logits, cast), small, strict=True):
+        assert (low.dtype, found.dtype) == (torch.bfloat16, torch.float32)
+        wanted = functional.interpolate(low.float(), (64, 96), mode="bilinear", align_corners=True)
+        assert torch.equal(found, wanted)
+        rounded = functional.interpolate(low, (64, 96), mode="bilinear", align_corners=True)
+        assert not torch.equal(rounded.float(), wanted)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_logits_are_enlarged_in_float32_on_a_gpu_too(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network = build_model(ArchSpec(base_width=8, depths=(1, 1, 1)), 5).eval().to("cuda")
+    small: list[torch.Tensor] = []
+    network.head.register_forward_hook(lambda module, inputs, output: small.append(output))
+    with torch.inference_mode(), torch.autocast("cuda", dtype):
+        logits = network(torch.randn(1, 3, 64, 96, device="cuda")).logits
+    (low,) = small
+    assert (low.dtype, logits.dtype) == (dtype, torch.float32)
+    wanted = functional.interpolate(low.float(), (64, 96), mode="bilinear", align_corners=True)
+    torch.testing.assert_close(logits, wanted)
 
 
 def test_initial_weights_are_drawn_as_the_released_code_draws_them() -> None:

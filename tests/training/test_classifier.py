@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from pathlib import Path
 
 import cv2
@@ -12,9 +13,10 @@ import torch
 
 from stdc_lab import StdcSpec, TrainingHeads, build_classifier, build_model, load_checkpoint
 from stdc_lab.config.pretraining import ClassifierTrainConfig, ImagesConfig, PretrainConfig
-from stdc_lab.data.images import load_image_folder
+from stdc_lab.data.images import centre_crop, load_image_folder, read_image
 from stdc_lab.nn.checkpoints import load_backbone
 from stdc_lab.training.classifier import ClassifierTrainer
+from stdc_lab.training.evaluate import to_input
 from stdc_lab.training.run import Hears, run_pretraining
 from tests.cli.in_process import stdc_lab
 from tests.data.test_images import write_images
@@ -103,6 +105,32 @@ def test_class_255_counts_as_any_other(images):
     matrix = trainer.new_matrix()
     matrix.add(torch.tensor([255, 255, 1]), torch.tensor([255, 0, 1]))
     assert matrix.counts.sum() == 3 and trainer.score(matrix) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_validation_is_decoded_by_threads_and_scored_as_before(images, workers, monkeypatch):
+    decoded: list[tuple[str, threading.Thread]] = []
+
+    def noted(path: Path) -> np.ndarray:
+        decoded.append((path.name, threading.current_thread()))
+        return read_image(path)
+
+    monkeypatch.setattr("stdc_lab.data.images.read_image", noted)
+    monkeypatch.setattr("stdc_lab.training.classifier.EVALUATION_BATCH", 2)
+    torch.manual_seed(0)
+    trainer = ClassifierTrainer(
+        build_classifier(SPEC, 3), images, RECIPE.data, changed(data_workers=workers).train, 0, CPU
+    )
+    matrix = trainer.evaluate()
+    assert len(decoded) == len(images.val) == 6
+    assert threading.main_thread() not in {thread for _, thread in decoded}
+    assert not any(thread.is_alive() for _, thread in decoded)
+    pixels = np.stack([centre_crop(read_image(path), (32, 32)) for path in images.val.paths])
+    with torch.inference_mode():
+        guesses = trainer.evaluated.eval()(to_input(pixels, CPU)).argmax(1).numpy()
+    wanted = np.zeros((3, 3), int)
+    np.add.at(wanted, (images.val.labels, guesses), 1)
+    assert np.array_equal(matrix.counts, wanted)
 
 
 def test_a_segmenter_begins_with_its_backbone(images, tmp_path):

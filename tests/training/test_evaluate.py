@@ -9,13 +9,14 @@ from torch.nn import functional
 
 from stdc_lab.arch import DecoderSpec, StdcSpec
 from stdc_lab.config.data import DataConfig
-from stdc_lab.config.training import TrainingHeads
+from stdc_lab.config.training import TrainConfig, TrainingHeads
 from stdc_lab.data import CLASS_COLOURS, CLASS_NAMES, IMAGE_MEAN, IMAGE_STD, Dataset, Split
 from stdc_lab.errors import CheckpointError, ConfigError, DataError
-from stdc_lab.nn import SegOutput, build_classifier, build_model
+from stdc_lab.nn import SegOutput, build_classifier, build_model, strip_heads
 from stdc_lab.nn.checkpoints import Checkpoint
 from stdc_lab.training.boundary import BoundaryScore
 from stdc_lab.training.evaluate import evaluate, evaluate_checkpoint, predict, to_input
+from stdc_lab.training.trainer import Trainer
 
 SPEC = StdcSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 16, 16))
 CPU = torch.device("cpu")
@@ -71,6 +72,41 @@ def test_one_scale_is_what_the_paper_does() -> None:
     back = functional.interpolate(small, (33, 47), mode="bilinear", align_corners=True)
     assert torch.equal(found, back.argmax(1))
     assert not torch.equal(found, inputs.argmax(1))
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_in_bfloat16_a_pixel_gets_the_class_of_float32_upsampling(scale: float) -> None:
+    torch.manual_seed(0)
+    network = build_model(SPEC, 11, TrainingHeads()).eval()
+    small: list[torch.Tensor] = []
+    network.head.register_forward_hook(lambda module, inputs, output: small.append(output))
+    found = predict(network, pictures(2, (64, 96)), CPU, torch.bfloat16, scales=(scale,))
+    (low,) = small
+    assert low.dtype == torch.bfloat16
+
+    def enlarged(logits: torch.Tensor) -> torch.Tensor:
+        for size in ((64, 96),) if scale == 1 else ((32, 48), (64, 96)):
+            logits = functional.interpolate(logits, size, mode="bilinear", align_corners=True)
+        return logits.argmax(1)
+
+    assert torch.equal(found, enlarged(low.float()))
+    assert not torch.equal(found, enlarged(low))
+
+
+def test_heads_that_only_training_needs_are_not_computed_in_an_evaluation() -> None:
+    """And nothing is copied for it: the weights that are evaluated are those that are trained."""
+    part = split(pictures(), 5)
+    config = TrainConfig(precision="float32", ema_decay=0, heads=TrainingHeads(detail_strides=(4, 8)))
+    network = build_model(SPEC, 11, config.heads)
+    trainer = Trainer(network, dataset(part), config, 0, CPU)
+    ran: list[str] = []
+    for name, module in network.named_modules():
+        module.register_forward_hook(lambda module, inputs, output, name=name: ran.append(name))
+    found = trainer.evaluate()
+    assert "head.classes" in ran and "backbone" in ran  # hooks are the layers' own: these are no copies
+    assert not [name for name in ran if name.startswith(("auxiliary_heads", "detail_heads"))]
+    assert all(module.training for module in network.modules())
+    assert np.array_equal(found.counts, evaluate(strip_heads(network), part, 11, CPU).counts)
 
 
 def test_several_scales_and_the_mirror_average_probabilities() -> None:

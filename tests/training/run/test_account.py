@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from stdc_lab.data import Dataset
+from stdc_lab.nn import build_model
+from stdc_lab.training.account import account
 from stdc_lab.training.run import run_training
+from stdc_lab.training.trainer import Trainer
 from tests.training.run.tiny import CPU, RECIPE, SPEC, recipe_of, stopped_at
 
 
@@ -26,6 +29,37 @@ def test_the_account_is_said_and_kept(dataset: Dataset, tmp_path: Path) -> None:
         "from scratch: pretraining on ImageNet is worth 3 to 4 points",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, ["a smaller image is padded", "saturation ± 0.3, in one, of the crop"]),
+        (
+            {"augmentation": {"cover": True, "colour": 0}},
+            [
+                "a smaller image is enlarged once, from the original",
+                "colour     as it is",
+                "detail that the recipe loses",
+            ],
+        ),
+        (
+            {"faithful": True, "augmentation": {"colour": 0.5}},
+            [
+                "a smaller image is shrunk first and then enlarged, as released",
+                "saturation ± 0.5, one after another, of the whole image, as released",
+            ],
+        ),
+    ],
+    ids=["plain", "cover", "faithful"],
+)
+def test_the_account_says_how_images_are_changed(values: dict[str, Any], said: list[str], dataset: Dataset) -> None:
+    recipe = recipe_of(**values)
+    network = build_model(recipe.arch, 11, recipe.training.heads)
+    text = account(recipe, Trainer(network, dataset, recipe.training, 0, CPU), "random weights")
+    for part in said:
+        assert part in text
+    assert ("detail that the recipe loses" in text) == ("detail that the recipe loses" in said)
 
 
 def test_tensorboard_hears_of_every_step_where_it_is_installed(
