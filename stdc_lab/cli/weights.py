@@ -30,21 +30,17 @@ def import_command(
     """
     spec = read_architecture(arch)
 
-    from stdc_lab.config.training import TrainingHeads
-    from stdc_lab.nn import build_classifier, build_model
-    from stdc_lab.nn.backbone import StdcClassifier
+    from stdc_lab.nn import Classifier, Segmenter, build_classifier, build_model
     from stdc_lab.nn.checkpoints import load_released, read_released, save_checkpoint
-    from stdc_lab.nn.released import classes_of, kind_of
-    from stdc_lab.nn.segmenter import StdcSegmenter
+    from stdc_lab.nn.released_forms import released_form
 
-    state = read_released(released)
-    kind, classes = kind_of(state, str(released)), classes_of(state)
+    form, state = released_form(spec), read_released(released)
+    kind, classes = form.task_of(state, str(released)), form.classes_of(state)
     if classes is None:
         raise ConfigError(f"{released}: holds no weights of the classes: conv_out.conv_out.weight or linear.weight")
-    network: StdcSegmenter | StdcClassifier
+    network: Segmenter | Classifier
     if kind == "seg":
-        every = TrainingHeads(auxiliary=True, detail_strides=(2, 4, 8, 16)) if heads else None
-        network = build_model(spec, classes, every)
+        network = build_model(spec, classes, form.every_head if heads else None)
     else:
         network = build_classifier(spec, classes)
     report = load_released(network, released)

@@ -22,7 +22,7 @@ from stdc_lab.deploy.runtimes import RUNTIMES, check, compare, expected_logits, 
 from stdc_lab.deploy.sessions import onnxruntime_session, openvino_session
 from stdc_lab.errors import ConfigError
 from stdc_lab.machine import usable_cores
-from stdc_lab.nn import StdcSegmenter, load_checkpoint, strip_heads
+from stdc_lab.nn import Segmenter, load_checkpoint, strip_heads
 from stdc_lab.nn.checkpoints import Checkpoint
 from stdc_lab.nn.released import Network
 from stdc_lab.records import Agreement
@@ -68,8 +68,8 @@ def export_checkpoint(
     """
     _check_request(out, format)
     found = load_checkpoint(path)
-    network = strip_heads(found.network) if isinstance(found.network, StdcSegmenter) else found.network
-    size = size or (found.data.size if found.data else DEFAULT_SIZES[isinstance(network, StdcSegmenter)])
+    network = strip_heads(found.network) if isinstance(found.network, Segmenter) else found.network
+    size = size or (found.data.size if found.data else DEFAULT_SIZES[isinstance(network, Segmenter)])
     images = torch.randn((1, 3, *size), generator=torch.Generator().manual_seed(0))
     metadata = describe(found, network, size, dynamic=dynamic)
     model = onnx_graph(network, images, dynamic=dynamic)
@@ -96,7 +96,7 @@ def describe(found: Checkpoint, network: Network, size: tuple[int, int], *, dyna
     metadata = {
         "arch_id": network.spec.arch_id,
         "arch": json.dumps(network.spec.to_dict(), sort_keys=True),
-        "network": "segmenter" if isinstance(network, StdcSegmenter) else "classifier",
+        "network": "segmenter" if isinstance(network, Segmenter) else "classifier",
         "num_classes": str(network.num_classes),
         "mean": json.dumps(list(IMAGE_MEAN)),
         "std": json.dumps(list(IMAGE_STD)),
@@ -113,7 +113,7 @@ def describe(found: Checkpoint, network: Network, size: tuple[int, int], *, dyna
 def _class_names(found: Checkpoint, network: Network) -> list[str] | None:
     if found.legend is not None:
         return list(found.legend)
-    if found.data is None or not isinstance(network, StdcSegmenter) or network.num_classes > MAX_CLASSES:
+    if found.data is None or not isinstance(network, Segmenter) or network.num_classes > MAX_CLASSES:
         return None
     names = classes_of(found.data.name, network.num_classes).names
     return None if names[0] == "class 0" else list(names)

@@ -22,7 +22,7 @@ from stdc_lab.deploy.palette import MAX_CLASSES, Classes, classes_of
 from stdc_lab.deploy.pictures import coloured, indexed_png, overlaid, png, side_by_side
 from stdc_lab.errors import CheckpointError, ConfigError
 from stdc_lab.machine import choose_dtype, place, synchronise
-from stdc_lab.nn import StdcSegmenter, load_checkpoint, strip_heads
+from stdc_lab.nn import Segmenter, load_checkpoint, strip_heads
 
 OnProgress = Callable[[str, int, int], None]
 """Told what is predicted, how many images or frames are done, and how many there are (0: not known)."""
@@ -32,7 +32,7 @@ OnProgress = Callable[[str, int, int], None]
 class Predictor:
     """A network in its inference form on its device, and how it is used."""
 
-    network: StdcSegmenter
+    network: Segmenter
     path: Path
     label: str
     """What it is called in pictures: the reference it is a trial of, the training's name, or the file's."""
@@ -77,7 +77,7 @@ def load_predictor(
     """
     found = load_checkpoint(path)
     network = found.network
-    if not isinstance(network, StdcSegmenter):
+    if not isinstance(network, Segmenter):
         raise CheckpointError(f"{path}: got the weights of a classifier; allowed: those of a segmenter")
     if network.num_classes > MAX_CLASSES:
         raise CheckpointError(f"{path}: got {network.num_classes} classes; allowed: up to {MAX_CLASSES}, 8-bit maps")

@@ -1,13 +1,13 @@
 """From an `ArchSpec` to torch modules."""
 
-from stdc_lab.nn.backbone import StdcClassifier
 from stdc_lab.nn.checkpoints import load_checkpoint, load_released
-from stdc_lab.nn.segmenter import SegOutput, StdcSegmenter, build_classifier, build_model, deployed_view, strip_heads
+from stdc_lab.nn.network import Classifier, Segmenter, SegOutput
+from stdc_lab.nn.segmenter import build_classifier, build_model, deployed_view, strip_heads
 
 __all__ = [
+    "Classifier",
     "SegOutput",
-    "StdcClassifier",
-    "StdcSegmenter",
+    "Segmenter",
     "build_classifier",
     "build_model",
     "deployed_view",

@@ -20,9 +20,10 @@ from stdc_lab.arch import ArchSpec
 from stdc_lab.config.data import DataConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import CheckpointError, StdcLabError
-from stdc_lab.nn.backbone import StdcClassifier
-from stdc_lab.nn.released import LoadReport, Network, State, fill, released_state
-from stdc_lab.nn.segmenter import StdcSegmenter, build_classifier, build_model
+from stdc_lab.nn.network import Classifier, Segmenter
+from stdc_lab.nn.released import LoadReport, Network, State
+from stdc_lab.nn.released_forms import released_form
+from stdc_lab.nn.segmenter import build_classifier, build_model
 
 FORMAT = "stdc_lab checkpoint"
 FORMAT_VERSION = 1
@@ -87,12 +88,12 @@ def save_checkpoint(path: Path, network: Network, protocol: Mapping[str, Any]) -
 
     `protocol` holds plain values only. Raises `CheckpointError` if the file cannot be written.
     """
-    heads = network.heads if isinstance(network, StdcSegmenter) else None
+    heads = network.heads if isinstance(network, Segmenter) else None
     content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "version": version("stdc_lab"),
-        "network": "segmenter" if isinstance(network, StdcSegmenter) else "classifier",
+        "network": "segmenter" if isinstance(network, Segmenter) else "classifier",
         "arch_id": network.spec.arch_id,
         "arch": network.spec.to_dict(),
         "num_classes": network.num_classes,
@@ -125,7 +126,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(network.eval(), str(content.get("version")), dict(content.get("protocol") or {}))
 
 
-def load_backbone(network: StdcSegmenter, path: Path) -> None:
+def load_backbone(network: Segmenter, path: Path) -> None:
     """Fill a segmenter's backbone from a file of ours: a classifier's, or another segmenter's.
 
     Raises `CheckpointError` if the file's backbone is another one; the network is then unchanged.
@@ -149,8 +150,8 @@ def load_released(network: Network, source: Path | str | State) -> LoadReport:
     PyTorch version. Raises `CheckpointError` that names what does not fit; the network is then unchanged.
     """
     if isinstance(source, Path | str):
-        return fill(network, read_released(Path(source)), str(source))
-    return fill(network, source)
+        return released_form(network.spec).fill(network, read_released(Path(source)), str(source))
+    return released_form(network.spec).fill(network, source, "released checkpoint")
 
 
 def read_released(path: Path) -> dict[str, Tensor]:
@@ -174,8 +175,8 @@ def save_released(path: Path, network: Network) -> tuple[str, ...]:
     A classifier becomes `{"state_dict": …}`, a segmenter a plain state dict. Raises `CheckpointError` for a network
     that the released code cannot build.
     """
-    state, restored = released_state(network)
-    write_tensors(path, {"state_dict": state} if isinstance(network, StdcClassifier) else state)
+    state, restored = released_form(network.spec).state_of(network)
+    write_tensors(path, {"state_dict": state} if isinstance(network, Classifier) else state)
     return restored
 
 

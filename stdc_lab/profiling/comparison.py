@@ -16,7 +16,7 @@ from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy.runtimes import Runtime
 from stdc_lab.errors import StdcLabError
 from stdc_lab.machine import environment, usable_cores
-from stdc_lab.nn import StdcClassifier, StdcSegmenter, load_checkpoint, strip_heads
+from stdc_lab.nn import Classifier, Segmenter, load_checkpoint, strip_heads
 from stdc_lab.profiling.baselines import CLASSES, build_baseline, count_baseline, parts_of_baseline
 from stdc_lab.profiling.latency import measure_latency
 from stdc_lab.profiling.profile import build, count
@@ -38,7 +38,7 @@ class Subject:
     @property
     def is_ours(self) -> bool:
         """Whether theory knows it."""
-        return isinstance(self.network, StdcSegmenter | StdcClassifier)
+        return isinstance(self.network, Segmenter | Classifier)
 
 
 def subject_of_spec(name: str, spec: ArchSpec, head: HeadName, num_classes: int | None = None) -> Subject:
@@ -49,10 +49,10 @@ def subject_of_spec(name: str, spec: ArchSpec, head: HeadName, num_classes: int 
 def subject_of_checkpoint(path: Path, head: HeadName) -> Subject:
     """The deployed network of one of our checkpoints. Raises `CheckpointError`, `StdcLabError` for the other head."""
     network = load_checkpoint(path).network
-    held: HeadName = "seg" if isinstance(network, StdcSegmenter) else "cls"
+    held: HeadName = "seg" if isinstance(network, Segmenter) else "cls"
     if held != head:
         raise StdcLabError(f"{path}: holds a {'segmenter' if held == 'seg' else 'classifier'}: use --head {held}")
-    return Subject(path.stem, strip_heads(network) if isinstance(network, StdcSegmenter) else network, trained=True)
+    return Subject(path.stem, strip_heads(network) if isinstance(network, Segmenter) else network, trained=True)
 
 
 def subject_of_baseline(name: str, num_classes: int | None = None) -> Subject:
@@ -107,7 +107,7 @@ def profile_together(
 
 def _count(subject: Subject, size: tuple[int, int], request: Request) -> ProfileResult:
     network = subject.network
-    if isinstance(network, StdcSegmenter | StdcClassifier):
+    if isinstance(network, Segmenter | Classifier):
         found = count(network, size, heads=request.heads, depth=request.depth)
         return found.model_copy(update={"network": subject.name})
     return count_baseline(subject.name, network, size)

@@ -25,8 +25,7 @@ from stdc_lab.arch.costs import operations
 from stdc_lab.arch.graph import Operation
 from stdc_lab.deploy.graph import Logits
 from stdc_lab.errors import StdcLabError
-from stdc_lab.nn import StdcSegmenter
-from stdc_lab.nn.backbone import StdcClassifier
+from stdc_lab.nn import Classifier, Segmenter
 from stdc_lab.profiling.accounting import account, unseen_functions
 from stdc_lab.records import CounterAccount, MacCounters
 
@@ -64,7 +63,7 @@ class Totals(NamedTuple):
     fvcore_unsupported: dict[str, int]
 
 
-def count_macs(network: StdcSegmenter | StdcClassifier, size: tuple[int, int]) -> Counted:
+def count_macs(network: Segmenter | Classifier, size: tuple[int, int]) -> Counted:
     """Count a network on the CPU, one image of `size` (height x width), the main logits returned.
 
     The network is left as it was: counters that add buffers or hooks get a copy, and where it is large those that can
@@ -95,10 +94,10 @@ def totals(network: nn.Module, size: tuple[int, int], macs: int) -> Totals:
     return Totals(flops, thop, *_by_fvcore(graph, images))
 
 
-def operations_of(network: StdcSegmenter | StdcClassifier, size: tuple[int, int]) -> tuple[Operation, ...]:
+def operations_of(network: Segmenter | Classifier, size: tuple[int, int]) -> tuple[Operation, ...]:
     """What a network runs for one image, by theory: all its training heads included."""
-    heads = network.heads if isinstance(network, StdcSegmenter) else None
-    head: Literal["seg", "cls"] = "seg" if isinstance(network, StdcSegmenter) else "cls"
+    heads = network.heads if isinstance(network, Segmenter) else None
+    head: Literal["seg", "cls"] = "seg" if isinstance(network, Segmenter) else "cls"
     if heads is None:
         return operations(network.spec, size, network.num_classes, head=head)
     return operations(
@@ -113,9 +112,9 @@ def check_size(size: Sequence[Any]) -> None:
         raise StdcLabError(f"size: got {size!r}; allowed: height and width, whole numbers from {MIN_SIDE}")
 
 
-def _training_heads(network: StdcSegmenter | StdcClassifier) -> tuple[str, ...]:
+def _training_heads(network: Segmenter | Classifier) -> tuple[str, ...]:
     """The paths of the heads whose output is not the main logits."""
-    if not isinstance(network, StdcSegmenter) or network.heads is None:
+    if not isinstance(network, Segmenter) or network.heads is None:
         return ()
     auxiliary = tuple(f"auxiliary head at 1/{stride}" for stride in network.auxiliary_heads)
     return auxiliary + tuple(f"detail head at 1/{stride}" for stride in network.detail_heads)

@@ -14,7 +14,7 @@ from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
 from stdc_lab.machine import environment, usable_cores
-from stdc_lab.nn import StdcClassifier, StdcSegmenter, build_classifier, build_model
+from stdc_lab.nn import Classifier, Segmenter, build_classifier, build_model
 from stdc_lab.profiling.counters import count_macs, operations_of
 from stdc_lab.profiling.latency import measure_latency
 from stdc_lab.profiling.parts import stage_cost
@@ -61,7 +61,7 @@ def profile(
 
 
 def _measured(
-    network: StdcSegmenter | StdcClassifier,
+    network: Segmenter | Classifier,
     spec: ArchSpec,
     compare_with: tuple[str, ArchSpec] | None,
     config: LatencyConfig,
@@ -77,14 +77,14 @@ def _measured(
     return measure_latency(networks, config, device, on_progress, reference=name)["network"]
 
 
-def build(spec: ArchSpec, head: HeadName, num_classes: int | None = None) -> StdcSegmenter | StdcClassifier:
+def build(spec: ArchSpec, head: HeadName, num_classes: int | None = None) -> Segmenter | Classifier:
     """The deployed segmenter (default 19 classes), or the classifier (1,000)."""
     classes = CLASSES[head] if num_classes is None else num_classes
     return build_model(spec, classes) if head == "seg" else build_classifier(spec, classes)
 
 
 def count(
-    network: StdcSegmenter | StdcClassifier,
+    network: Segmenter | Classifier,
     size: tuple[int, int],
     *,
     heads: TrainingHeads | None = None,
@@ -92,7 +92,7 @@ def count(
 ) -> ProfileResult:
     """All of a profile that needs no clock, of a deployed network; see `profile`."""
     spec, classes = network.spec, network.num_classes
-    head: HeadName = "seg" if isinstance(network, StdcSegmenter) else "cls"
+    head: HeadName = "seg" if isinstance(network, Segmenter) else "cls"
     counted = count_macs(network, size)
     done = operations_of(network, size)
     theory = analyse(spec, size, classes, head=head)
@@ -111,7 +111,7 @@ def count(
         counters=counted.counters,
         accounts=counted.accounts,
         not_counted=counted.not_counted,
-        released_form=count_released_form(network, size) if isinstance(network, StdcClassifier) else None,
+        released_form=count_released_form(network, size),
         published=published_account(spec, size, classes) if head == "cls" else None,
         stages=tuple(stage_cost(part, done, depth) for part in theory.parts),
         training=None if heads is None else _training_cost(spec, classes, heads, size),

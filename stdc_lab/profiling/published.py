@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stdc_lab.arch import ArchSpec, presets
 from stdc_lab.arch.costs import operations
 from stdc_lab.arch.graph import Operation, within
-from stdc_lab.nn.backbone import StdcClassifier
+from stdc_lab.nn.families.stdc import StdcClassifier
 from stdc_lab.profiling.accounting import account, small_operations
 from stdc_lab.profiling.counters import by_thop, check_size
 from stdc_lab.records import AccountRow, CounterAccount
@@ -46,12 +46,15 @@ class ReleasedForm(nn.Module):
         return logits
 
 
-def count_released_form(network: StdcClassifier, size: tuple[int, int]) -> CounterAccount:
-    """What thop says of the released form, which registers every stage as `features` and by its name.
+def count_released_form(network: nn.Module, size: tuple[int, int]) -> CounterAccount | None:
+    """What thop says of the released form, which registers every stage as `features` and by its name; None where the
+    network is no STDC classifier.
 
     It hooks a module once for each registration, which doubles its count, and then adds that count up at each of them:
     four times in all. The network is left as it was.
     """
+    if not isinstance(network, StdcClassifier):
+        return None
     check_size(size)
     form = ReleasedForm(copy.deepcopy(network)).to("meta").eval()
     total = by_thop(form, torch.zeros(1, 3, *size, device="meta"))

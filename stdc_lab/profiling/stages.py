@@ -15,7 +15,7 @@ from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.deploy.graph import Logits
 from stdc_lab.errors import StdcLabError
 from stdc_lab.machine import cpu_threads, machine_lock, place, usable_cores
-from stdc_lab.nn import StdcClassifier, StdcSegmenter
+from stdc_lab.nn import Classifier, Segmenter
 from stdc_lab.profiling.timing import median_interval, take_turns, timed
 from stdc_lab.records import StageLatencies, StageLatency
 
@@ -70,16 +70,11 @@ def measure_stages(
 
 def parts_of(network: nn.Module) -> dict[str, nn.Module]:
     """The modules of a network in the order in which they run, by the names of theory's parts."""
-    if not isinstance(network, StdcSegmenter | StdcClassifier):
+    if not isinstance(network, Segmenter | Classifier):
         raise StdcLabError(f"stages: got {type(network).__name__}; allowed: a segmenter or classifier of stdc_lab")
-    if isinstance(network, StdcSegmenter) and network.heads is not None:
+    if isinstance(network, Segmenter) and network.heads is not None:
         raise StdcLabError("stages: got a network with training heads; allowed: the deployed one (strip_heads)")
-    parts = {f"stage {number}": stage for number, stage in network.backbone.stages.items()}
-    if network.backbone.conv_last is not None:
-        parts["conv_last"] = network.backbone.conv_last
-    if isinstance(network, StdcSegmenter):
-        return {**parts, "decoder": network.decoder, "head": network.head}
-    return {**parts, "hidden": network.hidden, "classes": network.classes}
+    return network.parts()
 
 
 class Watch:

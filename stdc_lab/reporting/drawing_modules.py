@@ -1,6 +1,6 @@
 """What a drawing of STDC modules shows: blocks in a row, the concatenation under them, the residual at their left.
 
-`nn/blocks.py` builds what this draws (section 3.1, figure 3). Lengths are inches, as in `drawing_data.py`.
+`nn/families/stdc.py` builds what this draws (section 3.1, figure 3). Lengths are inches, as in `drawing_data.py`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.data import IGNORE_LABEL, Dataset
 from stdc_lab.machine import choose_dtype, machine_lock, place
-from stdc_lab.nn import StdcSegmenter
+from stdc_lab.nn import Segmenter
 from stdc_lab.nn.checkpoints import load_checkpoint, save_checkpoint
 from stdc_lab.profiling import profile
 from stdc_lab.records import ProfileResult, TrialRecord, trial_key
@@ -158,7 +158,7 @@ def run_trial(
     return record
 
 
-def _boundary_f(network: StdcSegmenter, dataset: Dataset, config: TrainConfig, device: torch.device) -> float | None:
+def _boundary_f(network: Segmenter, dataset: Dataset, config: TrainConfig, device: torch.device) -> float | None:
     """Boundary F-score of the evaluated weights on the validation set; None if no class has a boundary there."""
     classes = len(dataset.class_names)
     boundary, dtype = BoundaryScore(classes), choose_dtype(config.precision, device)
@@ -182,7 +182,7 @@ def clear(folder: Path) -> None:
 
 
 def write_samples(
-    folder: Path, network: StdcSegmenter, dataset: Dataset, device: torch.device, config: TrainConfig
+    folder: Path, network: Segmenter, dataset: Dataset, device: torch.device, config: TrainConfig
 ) -> None:
     """Panels (image, labels, prediction side by side) of a few validation images, and the legend's colours."""
     folder.mkdir(exist_ok=True)

@@ -18,7 +18,7 @@ from stdc_lab.config.data import DataConfig
 from stdc_lab.data import IMAGE_MEAN, IMAGE_STD, Dataset, Split
 from stdc_lab.errors import CheckpointError, ConfigError, DataError
 from stdc_lab.machine import choose_dtype, environment, machine_lock, place
-from stdc_lab.nn import StdcSegmenter, deployed_view, strip_heads
+from stdc_lab.nn import Segmenter, deployed_view, strip_heads
 from stdc_lab.nn.checkpoints import Checkpoint
 from stdc_lab.records import EvaluationProtocol, EvaluationResult
 from stdc_lab.training.boundary import TOLERANCE, BoundaryScore
@@ -75,7 +75,7 @@ def predict(
     logits brought back to H×W; with several, probabilities are averaged. flip: and with those of the mirrored images.
     Heads that only training needs are not computed. In any dtype the logits are brought back in float32.
     """
-    if isinstance(network, StdcSegmenter):
+    if isinstance(network, Segmenter):
         network = deployed_view(network)
     with evaluating(network), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
         inputs = to_input(images, device)
@@ -194,9 +194,9 @@ def evaluate_checkpoint(
     )
 
 
-def segmenter_of(path: Path, checkpoint: Checkpoint) -> StdcSegmenter:
+def segmenter_of(path: Path, checkpoint: Checkpoint) -> Segmenter:
     """The segmenter that a file holds. Raises `CheckpointError` for a classifier's."""
-    if not isinstance(checkpoint.network, StdcSegmenter):
+    if not isinstance(checkpoint.network, Segmenter):
         raise CheckpointError(f"{path}: got the weights of a classifier; allowed: those of a segmenter")
     return checkpoint.network
 

@@ -19,6 +19,7 @@ from stdc_lab.config.training import OptimisationConfig
 from stdc_lab.data import Batches, Pixels
 from stdc_lab.errors import StdcLabError
 from stdc_lab.machine import choose_dtype, environment, place
+from stdc_lab.nn import Classifier, Segmenter
 from stdc_lab.records import ClassifierResult, CurvePoint, PretrainingOutcome, TrainingOutcome, TrainResult
 from stdc_lab.training.evaluate import to_input
 from stdc_lab.training.metrics import ConfusionMatrix
@@ -26,7 +27,7 @@ from stdc_lab.training.optimiser import make_average, make_optimiser, set_traini
 from stdc_lab.training.schedule import rate_at
 from stdc_lab.training.workers import Workers
 
-Network = TypeVar("Network", bound=nn.Module)
+Network = TypeVar("Network", bound=Segmenter | Classifier)
 Config = TypeVar("Config", bound=OptimisationConfig)
 
 

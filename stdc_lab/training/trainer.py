@@ -20,7 +20,7 @@ from stdc_lab.arch import ArchSpec
 from stdc_lab.config.training import OptimisationConfig, TrainConfig
 from stdc_lab.data import IGNORE_LABEL, Dataset, Pixels, batch_at, crop_size
 from stdc_lab.machine import machine_lock
-from stdc_lab.nn import SegOutput, StdcSegmenter, build_model
+from stdc_lab.nn import Segmenter, SegOutput, build_model
 from stdc_lab.records import CurvePoint, TrainingOutcome, TrainResult
 from stdc_lab.training.evaluate import evaluate
 from stdc_lab.training.losses import training_loss
@@ -53,15 +53,15 @@ class Trained:
     """A training's outcome: the figures, and the network whose weights were evaluated (training form)."""
 
     result: TrainResult
-    network: StdcSegmenter
+    network: Segmenter
 
 
-class Trainer(Stepper[StdcSegmenter, TrainConfig]):
+class Trainer(Stepper[Segmenter, TrainConfig]):
     """A segmenter in training on a data set."""
 
     def __init__(
         self,
-        network: StdcSegmenter,
+        network: Segmenter,
         dataset: Dataset,
         config: TrainConfig,
         seed: int,

@@ -31,6 +31,11 @@ KINDS = {
     "relu_": "ReLU",
     "avg_pool2d": "average pooling",
     "adaptive_avg_pool2d": "global pooling",
+    "_adaptive_avg_pool2d": "adaptive pooling",
+    "adaptive_max_pool2d": "global max pooling",
+    "amax": "channel maximum",
+    "rsub": "one minus",
+    "leaky_relu_": "leaky ReLU",
     "upsample_nearest2d": "nearest upsampling",
     "upsample_bilinear2d": "bilinear upsampling",
     "cat": "concatenation",
@@ -40,6 +45,10 @@ KINDS = {
     "square": "square",
     "mean": "global mean",
 }
+
+
+LOOKS = ("dropout", "to", "slice", "split", "tensor_split", "detach", "alias")
+"""What does nothing here: dropout in evaluation, float32 as float32, and views."""
 
 
 class Ran(NamedTuple):
@@ -63,7 +72,7 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = function(*args, **(kwargs or {}))
         name = str(function).split(".")[1]
-        if name != "dropout":  # which does nothing here
+        if name not in LOOKS:
             read = [memory(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
             features = tuple(number for number in read if number not in self.weights)
             self.ran.append(Ran(KINDS[name], features, memory(output), output.numel()))

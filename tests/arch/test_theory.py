@@ -15,7 +15,7 @@ from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec, analyse, presets, tot
 from stdc_lab.arch.costs import Cost, NetworkCost, Part, module_weights
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.nn import build_classifier, build_model
-from stdc_lab.nn.blocks import StdcModule
+from stdc_lab.nn.families.stdc import StdcModule
 from tests.arch.sketches import sketch
 from tests.arch.strategies import specs
 

@@ -6,7 +6,7 @@ from stdc_lab.arch import DecoderSpec, StdcSpec, presets
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
 from stdc_lab.nn import build_classifier, build_model, deployed_view, strip_heads
-from stdc_lab.nn.blocks import StdcModule
+from stdc_lab.nn.families.stdc import StdcModule
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("stdc1", 8_275_104), ("stdc2", 12_305_568)])
@@ -135,7 +135,7 @@ def test_stripping_heads_leaves_the_training_form_as_it_was() -> None:
 
 
 def test_a_deployed_view_has_the_same_layers_and_follows_them() -> None:
-    network = build_model(ArchSpec(base_width=8, depths=(1, 1, 1)), 3, TrainingHeads(detail_strides=(2, 16))).eval()
+    network = build_model(StdcSpec(base_width=8, depths=(1, 1, 1)), 3, TrainingHeads(detail_strides=(2, 16))).eval()
     images = torch.randn(1, 3, 64, 64)
     view = deployed_view(network)
     own = dict(network.named_parameters())
@@ -152,7 +152,7 @@ def test_a_deployed_view_has_the_same_layers_and_follows_them() -> None:
 
 def test_logits_are_enlarged_in_float32_whatever_the_network_computes_in() -> None:
     torch.manual_seed(0)
-    network = build_model(ArchSpec(base_width=8, depths=(1, 1, 1)), 5).eval()
+    network = build_model(StdcSpec(base_width=8, depths=(1, 1, 1)), 5).eval()
     small: list[torch.Tensor] = []
     network.head.register_forward_hook(lambda module, inputs, output: small.append(output))
     images = torch.randn(1, 3, 64, 96)
@@ -172,7 +172,7 @@ def test_logits_are_enlarged_in_float32_whatever_the_network_computes_in() -> No
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_logits_are_enlarged_in_float32_on_a_gpu_too(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    network = build_model(ArchSpec(base_width=8, depths=(1, 1, 1)), 5).eval().to("cuda")
+    network = build_model(StdcSpec(base_width=8, depths=(1, 1, 1)), 5).eval().to("cuda")
     small: list[torch.Tensor] = []
     network.head.register_forward_hook(lambda module, inputs, output: small.append(output))
     with torch.inference_mode(), torch.autocast("cuda", dtype):

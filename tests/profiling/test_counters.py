@@ -15,8 +15,7 @@ from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy.graph import Logits
 from stdc_lab.errors import StdcLabError
-from stdc_lab.nn import StdcSegmenter, build_classifier, build_model
-from stdc_lab.nn.backbone import StdcClassifier
+from stdc_lab.nn import Classifier, Segmenter, build_classifier, build_model
 from stdc_lab.profiling import accounting, profile
 from stdc_lab.profiling.accounting import RULES, Rule, account
 from stdc_lab.profiling.counters import _by_fvcore, count_macs, operations_of
@@ -53,7 +52,7 @@ def named(account: CounterAccount) -> dict[str, int]:
     return {row.name: row.count for row in account.rows}
 
 
-def assert_closes(network: StdcSegmenter | StdcClassifier, size: tuple[int, int]) -> None:
+def assert_closes(network: Segmenter | Classifier, size: tuple[int, int]) -> None:
     counted = count_macs(network, size)
     left = {account.counter: account.unaccounted for account in counted.accounts}
     assert left == {"torch": 0, "fvcore": 0, "thop": 0}
@@ -148,7 +147,7 @@ def test_our_networks_have_no_bias_and_register_nothing_twice() -> None:
 
 
 @pytest.mark.parametrize("network", [build_model(SMALL, 5), build_classifier(SMALL, 5)], ids=["seg", "cls"])
-def test_what_fvcore_has_no_rule_for_is_what_theory_says(network: StdcSegmenter | StdcClassifier) -> None:
+def test_what_fvcore_has_no_rule_for_is_what_theory_says(network: Segmenter | Classifier) -> None:
     missed = count_macs(network, (64, 96)).not_counted["fvcore"]
     runs = Counter(operation.kind for operation in operations_of(network, (64, 96)))
     assert missed == {operator: runs[kind] for kind, operator in OPERATORS.items() if runs[kind]}  # type: ignore[index]
@@ -187,7 +186,7 @@ def test_training_heads_are_run_and_dropped_by_tracing() -> None:
 class Returned(nn.Module):
     """What the released network returns with detail guidance at 1/8: main and auxiliary logits, and those details."""
 
-    def __init__(self, network: StdcSegmenter) -> None:
+    def __init__(self, network: Segmenter) -> None:
         super().__init__()
         self.network = network
 

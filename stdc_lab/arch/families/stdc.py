@@ -43,6 +43,8 @@ class StdcSpec(ArchSpec):
         of that name, the concatenation plus the module's input.
     downsample: how a module halves its input. `depthwise`: a depthwise stride-2 convolution between blocks 1 and 2, as
         released. `strided`: block 2 has the stride, as the paper draws it.
+    pool_counts_padding: whether the average pooling of a stride-2 module divides by the zeros that pad it too, as the
+        released code does and PaddleSeg's, of which PP-LiteSeg is, does not.
     conv_last: whether the classifier's last 1×1 ConvX, max(1024, stage 5) wide, follows stage 5 (`use_conv_last`).
     decoder: see `DecoderSpec`.
 
@@ -67,6 +69,7 @@ class StdcSpec(ArchSpec):
     kernels: tuple[int, ...] = ()
     fusion: str = "cat"
     downsample: str = "depthwise"
+    pool_counts_padding: bool = True
     conv_last: bool = False
     decoder: Decoder = field(default_factory=DecoderSpec)
 
@@ -90,6 +93,7 @@ class StdcSpec(ArchSpec):
         _check_kernels(kernels, self.num_blocks)
         check_choice("fusion", self.fusion, FUSIONS)
         check_choice("downsample", self.downsample, DOWNSAMPLES)
+        check_bool("pool_counts_padding", self.pool_counts_padding)
         check_bool("conv_last", self.conv_last)
         if not isinstance(self.decoder, Decoder):
             raise SpecError(f"decoder: got {self.decoder!r}; allowed: a decoder, such as DecoderSpec()")
@@ -136,7 +140,9 @@ class StdcSpec(ArchSpec):
             "kernels": self.kernels,
             "decoder": self.decoder.identity,
         }
-        for name, default in (("stem_depths", (1, 1)), ("fusion", "cat"), ("downsample", "depthwise")):
+        for name, default in (
+            ("stem_depths", (1, 1)), ("fusion", "cat"), ("downsample", "depthwise"), ("pool_counts_padding", True)
+        ):  # fmt: skip
             if getattr(self, name) != default:
                 resolved[name] = getattr(self, name)
         if self.conv_last:
@@ -194,6 +200,7 @@ class StdcSpec(ArchSpec):
             for name, words in names.items()
             if (value := getattr(self, name)) != getattr(plain, name)
         ]
+        departs += [] if self.pool_counts_padding else ["padding left out of pooled means"]
         departs += ["conv_last"] if self.conv_last else []
         rows = (
             ("Widths of stages 1–5", show(self.widths)),

@@ -41,11 +41,13 @@ PRESETS: dict[str, tuple[ArchSpec, str]] = {
     "stdc1_stem2": (_STDC1.replace(stem_depths=(2, 2)), "two convolutions in stages 1 and 2; one is claimed enough"),
     "stdc1_conv_last": (_STDC1.replace(conv_last=True), "the classifier's last convolution in the segmenter"),
     "pp_liteseg_t": (
-        _STDC1.replace(decoder={"kind": "pp_liteseg"}),
+        _STDC1.replace(pool_counts_padding=False, decoder={"kind": "pp_liteseg"}),
         "PP-LiteSeg-T: STDC1's backbone with pyramid pooling and spatial attention",
     ),
     "pp_liteseg_b": (
-        _STDC2.replace(decoder={"kind": "pp_liteseg", "widths": [64, 96, 128], "head_width": 64}),
+        _STDC2.replace(
+            pool_counts_padding=False, decoder={"kind": "pp_liteseg", "widths": [64, 96, 128], "head_width": 64}
+        ),
         "PP-LiteSeg-B: the same on STDC2, with a wider decoder",
     ),
 }

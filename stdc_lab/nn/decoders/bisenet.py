@@ -1,15 +1,18 @@
-"""From backbone features to logits: attention refinement, feature fusion, heads (section 3.2 of the paper)."""
+"""BiSeNet's decoder: attention refinement and feature fusion (section 3.2 of the paper)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stdc_lab.arch import ArchSpec
+from stdc_lab.arch.decoders import DecoderSpec
 from stdc_lab.arch.decoders.bisenet import SPATIAL_PATH
-from stdc_lab.nn.backbone import IMAGE_CHANNELS
+from stdc_lab.arch.graph import IMAGE_CHANNELS
 from stdc_lab.nn.blocks import ConvBN, ConvBNReLU
+from stdc_lab.nn.decoders.base import DecoderModule
 
 
 class AttentionRefinement(nn.Module):
@@ -75,14 +78,19 @@ class FeatureFusion(nn.Module):
         return fused
 
 
-class Decoder(nn.Module):
-    """Images and features at strides 8, 16, 32 → (fused at 1/8, context at 1/8, context at 1/16)."""
+class BisenetDecoder(DecoderModule):
+    """Images and features at strides 8, 16, 32 → (fused at 1/8, contexts at 1/8 and 1/16 by stride).
 
-    def __init__(self, spec: ArchSpec) -> None:
+    The released recipe trains its fusion at ten times the rate.
+    """
+
+    corners = True
+
+    def __init__(self, options: DecoderSpec, widths: Sequence[int]) -> None:
         super().__init__()
-        _, _, stage3, stage4, stage5 = spec.widths
-        deepest = spec.conv_last_width if spec.conv_last else stage5
-        options = spec.decoder
+        stage3, stage4, deepest = widths
+        self.out_channels = options.fusion_width
+        self.context_widths = dict.fromkeys(options.auxiliary_strides, options.context_width)
         context = options.context_width
         self.global_context = ConvBNReLU(deepest, context, 1) if options.global_context else None
         self.refine32 = AttentionRefinement(deepest, context, options.attention)
@@ -95,7 +103,7 @@ class Decoder(nn.Module):
 
     def forward(
         self, images: Tensor, stride8: Tensor, stride16: Tensor, stride32: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, dict[int, Tensor]]:
         context32 = self.refine32(stride32)
         if self.global_context is not None:
             # Nearest upsampling of one pixel to a whole map is what broadcasting in a sum does for nothing.
@@ -103,17 +111,7 @@ class Decoder(nn.Module):
         context16 = self.smooth32(context32, stride16)
         context8 = self.smooth16(self.refine16(stride16) + context16, stride8)
         detail = stride8 if self.spatial_path is None else self.spatial_path(images)
-        return self.fusion(detail, context8), context8, context16
+        return self.fusion(detail, context8), {8: context8, 16: context16}
 
-
-class Head(nn.Module):
-    """A 3×3 ConvX and a 1×1 convolution to classes, or to one detail logit. N×C×H×W → N×K×H×W."""
-
-    def __init__(self, in_channels: int, width: int, outputs: int) -> None:
-        super().__init__()
-        self.conv = ConvBNReLU(in_channels, width)
-        self.classes = nn.Conv2d(width, outputs, 1, bias=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.classes(self.conv(features))
-        return logits
+    def fast_parts(self) -> tuple[nn.Module, ...]:
+        return (self.fusion,)

@@ -10,25 +10,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from stdc_lab.arch import ArchSpec, StdcSpec, presets
+from stdc_lab.arch import StdcSpec, presets
 from stdc_lab.arch.families.stdc import default_kernels
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import CheckpointError
-from stdc_lab.nn.backbone import StdcClassifier
-from stdc_lab.nn.released_norms import as_ours, as_released
-from stdc_lab.nn.segmenter import StdcSegmenter, build_classifier, build_model
-
-Network = StdcSegmenter | StdcClassifier
-State = Mapping[str, Tensor]
+from stdc_lab.nn.families.stdc_released_norms import as_ours, as_released
+from stdc_lab.nn.network import Classifier, Segmenter
+from stdc_lab.nn.released import SHOWN, LoadReport, Network, State, shortened
+from stdc_lab.nn.segmenter import build_classifier, build_model
 
 BACKBONE = "cp.backbone."
 IMAGENET_CLASSES = 1000
-SHOWN = 12
 _SECOND_NAME = re.compile(r"^((?:cp\.backbone\.)?)x(?:2|4|8|16|32)\.0\.(\d+\..+)$")
 _FEATURE = re.compile(r"^(?:cp\.backbone\.)?features\.(\d+)\.(.+)$")
 # Layers that the released networks have and ours may lack: training heads and (parts of) the classifier.
@@ -66,39 +63,34 @@ _ELSEWHERE = (
 )
 
 
-@dataclass(frozen=True)
-class LoadReport:
-    """What became of every key of a released state dict.
-
-    used: tensors that filled the network. second_names: keys that named one of the file's tensors again, and agreed.
-    skipped: keys of heads and layers that the file has and the network lacks.
-    """
-
-    used: int
-    second_names: int
-    skipped: tuple[str, ...]
-
-
 def released_name(name: str, network: Network) -> str | None:
     """The released network's name for one of our tensors; None if it has no such layer.
 
     The released code numbers all layers of the backbone through (`features.0` …), so the number of a module depends
     on the depths of the stages before it.
     """
-    prefix = BACKBONE if isinstance(network, StdcSegmenter) else ""
-    in_stage = re.fullmatch(r"backbone\.stages\.(\d)\.(\d+)\.(.+)", name)
-    if in_stage:
-        stage, index, rest = int(in_stage[1]), int(in_stage[2]), in_stage[3]
-        if stage <= 2 and index > 0:
-            return None
-        position = stage - 1 if stage <= 2 else 2 + sum(network.spec.depths[: stage - 3]) + index
-        return f"{prefix}features.{position}.{_translated(rest, _IN_MODULE) or rest}"
+    prefix = BACKBONE if isinstance(network, Segmenter) else ""
+    if re.match(r"backbone\.stages\.[12]\.[1-9]", name):
+        return None  # the released stages 1 and 2 have one convolution each
+    feature = feature_name(name, network)
+    if feature is not None:
+        return f"{prefix}{feature}"
     if name.startswith("backbone.conv_last."):
         return prefix + name.removeprefix("backbone.")
     detail = re.fullmatch(r"detail_heads\.(\d+)\.(.+)", name)
     if detail:
         return f"conv_out_sp{detail[1]}." + detail[2].replace("classes.", "conv_out.")
     return _translated(name, _ELSEWHERE)
+
+
+def feature_name(name: str, network: Network) -> str | None:
+    """The released name of a tensor of stages 1 to 5, from `features` on; None of another."""
+    in_stage = re.fullmatch(r"backbone\.stages\.(\d)\.(\d+)\.(.+)", name)
+    if not in_stage:
+        return None
+    stage, index, rest = int(in_stage[1]), int(in_stage[2]), in_stage[3]
+    position = stage - 1 if stage <= 2 else 2 + sum(_stdc(network).depths[: stage - 3]) + index
+    return f"features.{position}.{_translated(rest, _IN_MODULE) or rest}"
 
 
 def fill(network: Network, state: State, source: str = "released checkpoint") -> LoadReport:
@@ -109,7 +101,7 @@ def fill(network: Network, state: State, source: str = "released checkpoint") ->
     """
     state, second_names = _first_names(_without_module_prefix(state), source)
     holds = kind_of(state, source)
-    wanted = "seg" if isinstance(network, StdcSegmenter) else "cls"
+    wanted = "seg" if isinstance(network, Segmenter) else "cls"
     if holds != wanted:
         words = {"seg": "a segmentation network", "cls": "a classifier"}
         raise CheckpointError(f"{source}: holds {words[holds]}, not {words[wanted]}")
@@ -133,7 +125,7 @@ def fill(network: Network, state: State, source: str = "released checkpoint") ->
     rest = [key for key in state if key not in used]
     problems["left over"] = [key for key in rest if not _OPTIONAL.match(key)]
     if any(problems.values()):
-        raise CheckpointError(f"{source}: {_mismatch(network.spec, state, problems)}")
+        raise CheckpointError(f"{source}: {_mismatch(_stdc(network), state, problems)}")
     network.load_state_dict(renamed | as_ours(network, renamed))
     return LoadReport(len(used), second_names, tuple(rest))
 
@@ -146,7 +138,7 @@ def released_state(network: Network) -> tuple[dict[str, Tensor], tuple[str, ...]
     the main output is made of is never among them. Raises `CheckpointError` for a network that the released code
     cannot build.
     """
-    departures = list(departures_from_released(network.spec))
+    departures = list(departures_from_released(_stdc(network)))
     if departures:
         raise CheckpointError(f"export: the released code has no such network: {'; '.join(departures)}")
     restored = _restored(network)
@@ -157,10 +149,10 @@ def released_state(network: Network) -> tuple[dict[str, Tensor], tuple[str, ...]
         state[theirs] = tensor.cpu()
     fresh = {name: tensor for name, tensor in restored.items() if name not in state}
     state |= fresh
-    return state | dict(_second_names(state, network.spec)), tuple(fresh)
+    return state | dict(_second_names(state, _stdc(network))), tuple(fresh)
 
 
-def departures_from_released(spec: ArchSpec) -> Iterator[str]:
+def departures_from_released(spec: StdcSpec) -> Iterator[str]:
     """What keeps the released code from building this network, whatever its widths and depths."""
     plain = StdcSpec(widths=spec.widths, depths=spec.depths, num_blocks=spec.num_blocks)
     for name in ("stem_depths", "downsample"):
@@ -175,7 +167,7 @@ def departures_from_released(spec: ArchSpec) -> Iterator[str]:
             yield f"decoder.{name} is {getattr(spec.decoder, name)}, there {getattr(plain.decoder, name)}"
 
 
-def kind_of(state: State, source: str = "released checkpoint") -> str:
+def kind_of(state: State, source: str = "released checkpoint") -> Literal["seg", "cls"]:
     """Whether a released state dict is a segmenter's ("seg") or a classifier's ("cls")."""
     if any(key.startswith(("cp.", "module.cp.")) for key in state):
         return "seg"
@@ -221,18 +213,24 @@ def describe(state: State) -> str:
     return _structure(depths, blocks, widths, added)
 
 
+def _depths_of(name: str) -> tuple[int, ...]:
+    spec = presets[name]
+    assert isinstance(spec, StdcSpec)
+    return spec.depths
+
+
 def _structure(depths: Sequence[int], blocks: int, widths: Sequence[int], added: bool) -> str:
-    name = next((f" ({name})" for name in ("stdc1", "stdc2") if presets[name].depths == tuple(depths)), "")
+    name = next((f" ({name})" for name in ("stdc1", "stdc2") if _depths_of(name) == tuple(depths)), "")
     shown = [", ".join(map(str, values)) or "none" for values in (depths, widths)]
     return f"depths {shown[0]}{name}, {blocks} blocks, widths {shown[1]}, fusion {'add' if added else 'cat'}"
 
 
-def _mismatch(spec: ArchSpec, state: State, problems: Mapping[str, list[str]]) -> str:
+def _mismatch(spec: StdcSpec, state: State, problems: Mapping[str, list[str]]) -> str:
     held = describe(state)
     ours = _structure(spec.depths, spec.num_blocks, spec.widths, spec.fusion == "add")
     # In a file of another network every key is wrong, and a few show how; elsewhere each is worth a look.
     most = SHOWN if held == ours else 2
-    listed = ". ".join(f"{what}: {_shortened(keys, most)}" for what, keys in problems.items() if keys)
+    listed = ". ".join(f"{what}: {shortened(keys, most)}" for what, keys in problems.items() if keys)
     plain = f"the file seems to hold {held}; the network has {ours}. " if held != ours else ""
     return f"does not fit this architecture: {plain}{listed}"
 
@@ -253,13 +251,13 @@ def _first_names(state: State, source: str) -> tuple[dict[str, Tensor], int]:
             conflicts.append(f"{key} differs from {name}")
     if conflicts:
         raise CheckpointError(
-            f"{source}: contradicts itself: {_shortened(conflicts)}. Each pair names one tensor of the released "
+            f"{source}: contradicts itself: {shortened(conflicts)}. Each pair names one tensor of the released "
             "network, so it cannot be told which is meant"
         )
     return first, count
 
 
-def _second_names(state: State, spec: ArchSpec) -> Iterator[tuple[str, Tensor]]:
+def _second_names(state: State, spec: StdcSpec) -> Iterator[tuple[str, Tensor]]:
     ends = [1, 2, *(2 + sum(spec.depths[: i + 1]) for i in range(3))]
     for key, tensor in state.items():
         match = _FEATURE.match(key)
@@ -271,13 +269,13 @@ def _second_names(state: State, spec: ArchSpec) -> Iterator[tuple[str, Tensor]]:
 
 def _restored(network: Network) -> dict[str, Tensor]:
     """Everything that a released network of this form registers, freshly initialised, under released names."""
-    spec = network.spec
+    spec = _stdc(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        classes = network.num_classes if isinstance(network, StdcClassifier) else IMAGENET_CLASSES
+        classes = network.num_classes if isinstance(network, Classifier) else IMAGENET_CLASSES
         classifier = build_classifier(spec, classes)
         whole: list[tuple[str, Network]] = [("", classifier)]
-        if isinstance(network, StdcSegmenter):
+        if isinstance(network, Segmenter):
             heads = TrainingHeads(auxiliary=True, detail_strides=(2, 4, 8, 16))
             whole = [(BACKBONE, classifier), ("", build_model(spec, network.num_classes, heads))]
     state = {}
@@ -307,6 +305,25 @@ def _channels(tensors: State, layer: str = "") -> int:
     return int(found.shape[0]) if found is not None and found.ndim else 0
 
 
-def _shortened(keys: list[str], most: int = SHOWN) -> str:
-    more = f", and {len(keys) - most} more" if len(keys) > most else ""
-    return ", ".join(keys[:most]) + more
+def _stdc(network: Network) -> StdcSpec:
+    spec = network.spec
+    assert isinstance(spec, StdcSpec)
+    return spec
+
+
+class StdcReleased:
+    """STDC's checkpoints, of segmenters and of classifiers, as a released form."""
+
+    every_head = TrainingHeads(auxiliary=True, detail_strides=(2, 4, 8, 16))
+
+    def task_of(self, state: State, source: str) -> Literal["seg", "cls"]:
+        return kind_of(state, source)
+
+    def classes_of(self, state: State) -> int | None:
+        return classes_of(state)
+
+    def fill(self, network: Network, state: State, source: str) -> LoadReport:
+        return fill(network, state, source)
+
+    def state_of(self, network: Network) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+        return released_state(network)
