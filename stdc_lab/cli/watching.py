@@ -18,7 +18,7 @@ from rich.table import Table
 from stdc_lab.analysis.frame import load_study
 from stdc_lab.analysis.storage import STORAGE_FILE
 from stdc_lab.cli.progress import clock
-from stdc_lab.cli.status import LIVE_ROWS, front_table, sparkline, trained_rows
+from stdc_lab.cli.status import LIVE_ROWS, doubts, front_table, sparkline, trained_rows
 from stdc_lab.records import ProfileResult, TrialRecord
 from stdc_lab.reporting.words import confirmation_sentences
 from stdc_lab.search import Watcher
@@ -175,5 +175,8 @@ def print_confirmation(folder: Path, console: Console | None = None) -> None:
 def print_front(folder: Path, console: Console | None = None) -> None:
     """Print a study's finished trials, the front marked, fastest first."""
     console = console or Console(highlight=False)
-    trained = trained_rows(load_study(folder))
+    frame = load_study(folder)
+    trained = trained_rows(frame)
     console.print("no finished trial yet" if trained.empty else front_table(trained))
+    for line in doubts(frame):
+        console.print(line, markup=False)

@@ -1,6 +1,6 @@
 """What comes back from profiling, training and a trial; and the keys under which they are kept."""
 
-from stdc_lab.records.keys import KEY_VERSION, profile_key, trial_key
+from stdc_lab.records.keys import KEY_VERSION, Circumstances, profile_key, trial_key
 from stdc_lab.records.profiles import (
     AccountRow,
     Agreement,
@@ -31,6 +31,7 @@ __all__ = [
     "KEY_VERSION",
     "AccountRow",
     "Agreement",
+    "Circumstances",
     "ClassifierResult",
     "CounterAccount",
     "CounterName",

@@ -11,9 +11,10 @@ import optuna
 from optuna.trial import TrialState
 
 from stdc_lab.analysis.frame import load_study, write_trials_csv
+from stdc_lab.arch.costs import total_cost
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
-from stdc_lab.records import Environment, ProfileResult, TrialRecord, profile_key
+from stdc_lab.records import Circumstances, Environment, ProfileResult, TrialRecord
 from stdc_lab.search.confirm import next_confirmation
 from stdc_lab.search.crew import Crew, Worker
 from stdc_lab.search.folder import (
@@ -22,11 +23,13 @@ from stdc_lab.search.folder import (
     keep_profile,
     read_profile,
     read_record,
+    study_profile_key,
 )
+from stdc_lab.search.known_costs import KnownCosts, is_suspect
 from stdc_lab.search.ledger import Ledger, give_back
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profiled, Scored, Stepped, Task
 from stdc_lab.search.objective import Candidate, clear, tidy
-from stdc_lab.search.objectives import ScreenedOutError, screened_by_profile
+from stdc_lab.search.objectives import ScreenedOutError, is_to_time_again, screened_by_profile, unmeasured
 from stdc_lab.search.propose import draw_candidate, make_sampler, next_trial, tell, tell_screened
 from stdc_lab.search.pruning import Pruner
 from stdc_lab.search.stopping import Stop
@@ -80,6 +83,8 @@ class Search:
     """By device: what a latency measured on it depends on."""
     crew: Crew
     watcher: Watcher
+    here: Circumstances | None = None
+    """Part of every training's key."""
     running: dict[Worker, Running] = field(default_factory=dict)
     failures: int = 0
     duplicates: int = 0
@@ -92,6 +97,8 @@ class Search:
         self.ledger = Ledger(self.study)
         self.pruner = Pruner(self.config, self.folder, self.study.get_trials(deepcopy=False))
         self.stale = self._is_stale()
+        here = next(iter(self.machines.values())).fingerprint if self.machines else None
+        self.costs = KnownCosts(self.study.get_trials(deepcopy=False), here)
 
     @property
     def done(self) -> int:
@@ -152,7 +159,7 @@ class Search:
             self.exhausted = True
             return
         try:
-            candidate = draw_candidate(trial, self.config, self.num_classes)
+            candidate = draw_candidate(trial, self.config, self.num_classes, self.here)
             if self.config.known_training == "new_seed" and not candidate.named:
                 candidate = self._with_new_seed(trial, candidate)
             key = candidate.key(self.config)
@@ -170,8 +177,8 @@ class Search:
         if trial.user_attrs.get("in_smaller_parts"):
             candidate = candidate.in_smaller_parts() or candidate
         self.watcher.trial_started(candidate, self.done, self.wanted)
-        if record is not None:
-            before = self.ledger.number_of.get(key)
+        before = self.ledger.number_of.get(key)
+        if record is not None and (before is not None or unmeasured(self.config, record.profile) is None):
             if before is None:  # it was finished, and its driver killed before it could say so
                 tidy(self.folder / RUNS_FOLDER / key)
             self._tell(trial, candidate, record, before)
@@ -192,16 +199,23 @@ class Search:
         return candidate
 
     def _give(self, running: Running) -> None:
-        """Let a worker have a trial, with its cost where that is known."""
+        """Let a worker have a trial, with its cost where that is known well enough."""
+        spec = running.candidate.spec
         cost = read_profile(self.folder, self._profile_key(running))
-        task = Task(running.candidate, self.config, self.folder / RUNS_FOLDER, self.data_path, cost)
+        macs = total_cost(spec, self.config.latency.size, self.num_classes).macs
+        beside = self.costs.beside(spec.arch_id, macs)
+        if cost is not None and (is_to_time_again(self.config, cost) or is_suspect(cost, beside)):
+            cost = None
+        task = Task(running.candidate, self.config, self.folder / RUNS_FOLDER, self.data_path, cost, beside)
         self.crew.give(running.worker, task)
 
     def _hear(self, running: Running, message: FromWorker) -> None:
         candidate = running.candidate
         match message:
             case Profiled(cost):
+                self._refuse_unmeasured(running, cost)
                 keep_profile(self.folder, self._profile_key(running), cost)
+                self.costs.add(cost)
                 self.watcher.trial_timed(candidate, cost)
                 running.cost = cost
                 running.screened = screened_by_profile(self.config, candidate, cost)
@@ -227,6 +241,16 @@ class Search:
                 running.trial.set_user_attr("lost_workers", running.lost)
                 self.watcher.trial_again(candidate, reason)
                 self._give(running)
+
+    def _refuse_unmeasured(self, running: Running, cost: ProfileResult) -> None:
+        """Raise `StudyError` where this machine cannot tell what the study asks of every network: nothing is trained
+        for it, and no trial is left that only says so again."""
+        reason = unmeasured(self.config, cost)
+        if reason is None:
+            return
+        for trial in (running.trial, *running.twins):
+            self._fail(trial, reason)
+        raise StudyError(f"{self.folder}: {reason}")
 
     def _again_in_smaller_parts(self, running: Running, reason: str) -> None:
         smaller = running.candidate.in_smaller_parts()
@@ -257,7 +281,13 @@ class Search:
             self._tell(twin, running.candidate, record, record.number)
 
     def _tell(self, trial: optuna.Trial, candidate: Candidate, record: TrialRecord, duplicate_of: int | None) -> None:
-        self.ledger.add(tell(self.study, trial, record, self.config, duplicate_of))
+        try:
+            told = tell(self.study, trial, record, self.config, duplicate_of)
+        except StudyError as error:  # an objective that came out empty: left open, it would end every later call too
+            self._fail(trial, str(error))
+            self._count_failure(candidate, str(error))
+            return
+        self.ledger.add(told)
         self.failures = self.screened = 0
         self.stale = self._is_stale()
         self.duplicates = 0 if duplicate_of is None else self.duplicates + 1
@@ -288,7 +318,10 @@ class Search:
             clear(self.folder / RUNS_FOLDER / running.key)  # it is not of the training that the key names
         for trial in (running.trial, *running.twins):
             self._fail(trial, reason)
-        self.watcher.trial_failed(running.candidate, reason)
+        self._count_failure(running.candidate, reason)
+
+    def _count_failure(self, candidate: Candidate, reason: str) -> None:
+        self.watcher.trial_failed(candidate, reason)
         self.failures += 1
         if self.failures >= MAX_FAILURES_IN_A_ROW:
             raise StudyError(f"{self.folder}: {self.failures} trials failed in a row, the last one: {reason}")
@@ -313,13 +346,8 @@ class Search:
         return last is not None and self.ledger.is_stale(last)
 
     def _profile_key(self, running: Running) -> str:
-        beside = self.config.compared_with
-        return profile_key(
-            running.candidate.spec.arch_id,
-            self.machines[running.worker.device],
-            num_classes=self.num_classes,
-            input_shape=(1, 3, *self.config.latency.size),
-            compared_with=None if beside is None else beside[1].arch_id,
+        return study_profile_key(
+            self.config, running.candidate.spec.arch_id, self.machines[running.worker.device], self.num_classes
         )
 
     def _write_csv(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.records import ProfileResult
+from stdc_lab.search.known_costs import Cost
 from stdc_lab.search.objective import Candidate
 from stdc_lab.training import Progress
 
@@ -20,6 +21,8 @@ class Task:
     runs: Path
     data_path: Path | None
     known_profile: ProfileResult | None
+    beside: tuple[Cost, ...] = ()
+    """What networks near in size cost here: a latency far above what they predict is measured again."""
 
 
 @dataclass(frozen=True)

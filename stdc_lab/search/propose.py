@@ -12,7 +12,7 @@ from stdc_lab.arch import ArchSpec
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.errors import StdcLabError
-from stdc_lab.records import ProfileResult, TrialRecord
+from stdc_lab.records import Circumstances, ProfileResult, TrialRecord
 from stdc_lab.search.ledger import CONFIRMS
 from stdc_lab.search.objective import Candidate
 from stdc_lab.search.objectives import (
@@ -20,6 +20,7 @@ from stdc_lab.search.objectives import (
     constraint_excess,
     figures_of,
     figures_of_profile,
+    intervals_of,
     limit_excess,
     objective_values,
     screen_by_theory,
@@ -71,7 +72,9 @@ def next_trial(study: optuna.Study, config: StudyConfig) -> optuna.Trial | None:
     return study.ask()
 
 
-def draw_candidate(trial: optuna.Trial, config: StudyConfig, num_classes: int) -> Candidate:
+def draw_candidate(
+    trial: optuna.Trial, config: StudyConfig, num_classes: int, here: Circumstances | None = None
+) -> Candidate:
     """Draw a point of the space, or take the network or arm that the trial was queued for.
 
     Raises `ScreenedOutError` for a drawn point that cannot be made or does not meet the limits. What the user named
@@ -88,7 +91,7 @@ def draw_candidate(trial: optuna.Trial, config: StudyConfig, num_classes: int) -
         # Drawn once more where it can be, for the sampler to learn from a second value of the same point.
         spec, train = network_of(trial if confirmed.params else confirmed, config)
         seed = int(attributes["seed"])
-    candidate = Candidate(trial.number, spec, train, seed, reference, arm, confirms)
+    candidate = Candidate(trial.number, spec, train, seed, reference, arm, confirms, here=here)
     for name, value in {
         "arch": spec.to_dict(),
         "arch_id": spec.arch_id,
@@ -124,10 +127,11 @@ def tell(
         if value is not None:
             trial.set_user_attr(name, value)
     excess = limit_excess(config, record.arch, record.profile.num_classes)
+    known = figures if record.stopped is None else figures_of_profile(record.profile)
+    excess |= constraint_excess(config, known, intervals_of(record.profile))
+    _set_constraints(study, trial, excess)
     if record.stopped is not None:
-        _set_constraints(study, trial, excess | constraint_excess(config, figures_of_profile(record.profile)))
         return study.tell(trial, state=TrialState.PRUNED)
-    _set_constraints(study, trial, excess | constraint_excess(config, figures))
     return study.tell(trial, values)
 
 
@@ -172,6 +176,9 @@ def _note_profile(trial: optuna.Trial, cost: ProfileResult) -> None:
     attributes: dict[str, Any] = {str(name): value for name, value in figures_of_profile(cost).items()}
     if latency is not None:
         attributes |= {"latency_p95_ms": latency.p95_ms, "latency_spread": latency.spread}
+        attributes |= {"latency_noisy": latency.noisy, "latency_note": latency.note}
+        for figure, (low, high) in intervals_of(cost).items():
+            attributes |= {f"{figure}_low": low, f"{figure}_high": high}
     if where is not None:
         attributes["fingerprint"] = where.fingerprint
     for name, value in attributes.items():

@@ -21,7 +21,7 @@ import torch
 
 from stdc_lab.config.data import DataConfig
 from stdc_lab.data import Dataset, load_dataset
-from stdc_lab.errors import StdcLabError
+from stdc_lab.errors import DataError, StdcLabError
 from stdc_lab.machine import is_out_of_memory
 from stdc_lab.records import ProfileResult
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Profiled, Scored, Stepped, Task
@@ -66,12 +66,9 @@ def _run(
 ) -> None:
     try:
         _log_into(task.runs / task.candidate.key(task.study) / LOG_FILE)
-        data = task.study.data, task.data_path
-        if data not in datasets:
-            datasets[data] = load_dataset(*data)
         run_trial(
-            task.candidate, task.study, datasets[data], task.runs, device,
-            known_profile=task.known_profile, judge=_asking(connection),
+            task.candidate, task.study, _loaded(task, datasets), task.runs, device,
+            known_profile=task.known_profile, beside=task.beside, judge=_asking(connection),
         )  # fmt: skip
     except Exception as error:
         log.exception("trial %d failed", task.candidate.number)
@@ -83,6 +80,20 @@ def _run(
             raise SystemExit(1) from error
     else:
         _send(connection, Finished())
+
+
+def _loaded(task: Task, datasets: dict[tuple[DataConfig, Path | None], Dataset]) -> Dataset:
+    """The data of a trial, kept for the next one. Raises `DataError` if it is not what the driver has seen."""
+    data, here = (task.study.data, task.data_path), task.candidate.here
+    wanted = None if here is None else here.contents
+    if data not in datasets or wanted not in (
+        None,
+        datasets[data].contents,
+    ):  # files may have changed since the last study
+        datasets[data] = load_dataset(*data)
+    if wanted not in (None, datasets[data].contents):
+        raise DataError(f"{task.study.data.name}: images or labels have changed since the search was started")
+    return datasets[data]
 
 
 def _asking(connection: Connection) -> Judge:

@@ -8,6 +8,7 @@ from stdc_lab.config.pretraining import PretrainConfig
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.training import Augmentation, TrainConfig
 from stdc_lab.data import crop_size
+from stdc_lab.machine import not_native
 from stdc_lab.training.classifier import ClassifierTrainer
 from stdc_lab.training.schedule import rate_at
 from stdc_lab.training.trainer import Trainer
@@ -100,9 +101,12 @@ def _evaluation(trainer: Trainer | ClassifierTrainer, evaluated: str) -> dict[st
     config = trainer.config
     weights = f"averaged weights, decay {config.ema_decay:g}" if config.ema_decay else "the last weights"
     precision = str(trainer.dtype).removeprefix("torch.")
+    emulated = not_native(precision, trainer.device)
     return {
         "evaluated": f"{weights}; {evaluated}",
-        "computing": f"{trainer.device}, {precision}" + (", compiled" if config.compile else ""),
+        "computing": f"{trainer.device}, {precision}"
+        + (f" ({emulated})" if emulated else "")
+        + (", compiled" if config.compile else ""),
     }
 
 

@@ -60,7 +60,7 @@ def run_training(
     hears = hears or Hears()
     _check_data(dataset)
     with machine_lock(alone=False) as lock, reproducible(recipe.seed, device):
-        network = build_model(recipe.arch, len(dataset.class_names), recipe.training.heads)
+        network = build_model(recipe.arch, len(dataset.class_names), recipe.training.heads, seed=recipe.seed)
         start = "random weights"
         if pretrained is not None:
             load_backbone(network, pretrained)
@@ -83,7 +83,7 @@ def run_pretraining(
     """Train a classifier, whose backbone a segmenter can begin with; everything else as `run_training`."""
     hears = hears or Hears()
     with machine_lock(alone=False) as lock, reproducible(recipe.seed, device):
-        network = build_classifier(recipe.arch, len(images.class_names))
+        network = build_classifier(recipe.arch, len(images.class_names), seed=recipe.seed)
         trainer = ClassifierTrainer(network, images, recipe.data, recipe.train, recipe.seed, device, workers)
         files = TrainingFolder(folder, recipe, trainer, "random weights")
         outcome = _run(files, pretraining_account(recipe, trainer), hears, lock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from abc import ABC, abstractmethod
@@ -15,10 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from stdc_lab.arithmetic import arithmetic_here
 from stdc_lab.config.training import OptimisationConfig
 from stdc_lab.data import Batches, Pixels
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import choose_dtype, environment, place
+from stdc_lab.machine import choose_dtype, environment, not_native, place
 from stdc_lab.nn import Classifier, Segmenter
 from stdc_lab.records import ClassifierResult, CurvePoint, PretrainingOutcome, TrainingOutcome, TrainResult
 from stdc_lab.training.evaluate import to_input
@@ -27,6 +29,7 @@ from stdc_lab.training.optimiser import make_average, make_optimiser, set_traini
 from stdc_lab.training.schedule import rate_at
 from stdc_lab.training.workers import Workers
 
+log = logging.getLogger(__name__)
 Network = TypeVar("Network", bound=Segmenter | Classifier)
 Config = TypeVar("Config", bound=OptimisationConfig)
 
@@ -65,6 +68,9 @@ class Stepper(ABC, Generic[Network, Config]):
             )
         self.config, self.seed, self.device = config, seed, device
         self.dtype = choose_dtype(config.precision, device)
+        emulated = not_native(str(self.dtype).removeprefix("torch."), device)
+        if emulated is not None:
+            log.warning("train.precision: got %r; %s, float32 is faster", config.precision, emulated)
         network = place(network, device)
         if self.workers.count > 1 and device.type == "cuda":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
@@ -139,7 +145,7 @@ class Stepper(ABC, Generic[Network, Config]):
             "seconds": seconds,
             "seed": self.seed,
             "precision": str(self.dtype).removeprefix("torch."),
-            "environment": environment(self.device, torch.get_num_threads()),
+            "environment": environment(self.device, torch.get_num_threads(), arithmetic_here()),
             "evaluated_weights": "last" if self.average is None else "ema",
         }
 

@@ -210,6 +210,24 @@ def test_retimed_latencies_are_shown_beside_the_first(small):
     assert "--retime" in section(page, "reproduce")
 
 
+def test_what_another_timing_has_to_decide_is_on_the_page(tmp_path, plain_charts):
+    config = study_config(constraints=["latency_ms <= 20"])
+    open_ends = {"latency_ms_low": 19.0, "latency_ms_high": 21.0, "latency_note": "five times too much"}
+    slow = {"screened": True, "latency_ms": 45.0, "latency_spread": 0.4}
+    with open_study(tmp_path, config) as study:
+        add_complete(study, tmp_path, config, miou=0.5, latency_ms=19.8, params=some_params(1), **open_ends)
+        for arch_id in ("still", "back"):
+            add_unfinished(study, config, TrialState.PRUNED, params=some_params(2), arch_id=arch_id, **slow)
+        study.set_user_attr("retimed", {"back": latency_result(12.0).model_dump(mode="json")})
+    page = render_report(tmp_path).read_text(encoding="utf-8")
+    trials = section(page, "trials")
+    assert "latency is five times too much; may or may not meet a bound on latency: to be timed again" in trials
+    assert trials.count("was screened out on a noisy timing: to be timed again</td>") == 1
+    assert trials.count("breaks no bound by the new timing</td>") == 1
+    assert "Of 1 network the timing leaves open whether a bound on latency is met" in page
+    assert "1 candidate screened out on a noisy timing" in page
+
+
 def test_what_cannot_be_read_or_written_is_a_study_error(small, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     with pytest.raises(StudyError, match="no such folder"):

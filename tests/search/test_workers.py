@@ -168,7 +168,7 @@ def test_ctrl_c_finishes_the_trial_under_way_and_the_same_call_goes_on(crew: Cre
     assert run_study(config, tmp_path, crew=crew).trained == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT])
 def test_stopped_at_once_a_trial_is_given_back_with_its_state(crew: Crew, tmp_path: Path, number: int) -> None:
     config = study_config(train=LONGER, trials=1)
     times = [(0, 7), (0, 9)] if number == signal.SIGINT else [(0, 7)]
@@ -184,6 +184,7 @@ def test_stopped_at_once_a_trial_is_given_back_with_its_state(crew: Crew, tmp_pa
     assert after["arch_id"].tolist() == before["arch_id"].tolist()
 
 
+@pytest.mark.slow
 def test_a_search_ends_in_time_and_gives_back_what_is_under_way(crew: Crew, tmp_path: Path) -> None:
     config = study_config(train={**LONGER, "iterations": 4000}, trials=1)
     run_study(study_config(trials=1), tmp_path / "warm", crew=crew)
