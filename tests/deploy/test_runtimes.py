@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stdc_lab import machine
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec
 from stdc_lab.deploy import runtimes as module
 from stdc_lab.deploy.folding import doubling_kernel, folded, settle_norms
 from stdc_lab.deploy.runtimes import (
