@@ -18,6 +18,7 @@ from stdc_lab.records.profiles import (
 )
 from stdc_lab.records.trainings import (
     ClassifierResult,
+    Computing,
     CurvePoint,
     EvaluationProtocol,
     EvaluationResult,
@@ -25,6 +26,7 @@ from stdc_lab.records.trainings import (
     TrainingOutcome,
     TrainResult,
     TrialRecord,
+    mixed_computing,
 )
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Agreement",
     "Circumstances",
     "ClassifierResult",
+    "Computing",
     "CounterAccount",
     "CounterName",
     "CurvePoint",
@@ -51,6 +54,7 @@ __all__ = [
     "TrainingCost",
     "TrainingOutcome",
     "TrialRecord",
+    "mixed_computing",
     "profile_key",
     "trial_key",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,11 +29,12 @@ from stdc_lab.search.folder import (
 from stdc_lab.search.known_costs import KnownCosts, is_suspect
 from stdc_lab.search.ledger import Ledger, give_back
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profiled, Scored, Stepped, Task
-from stdc_lab.search.objective import Candidate, clear, tidy
+from stdc_lab.search.objective import Candidate, clear, keep_reasons, tidy
 from stdc_lab.search.objectives import ScreenedOutError, is_to_time_again, screened_by_profile, unmeasured
 from stdc_lab.search.propose import draw_candidate, make_sampler, next_trial, tell, tell_screened
 from stdc_lab.search.pruning import Pruner
 from stdc_lab.search.stopping import Stop
+from stdc_lab.search.watchdog import Watchdog
 from stdc_lab.search.watcher import Watcher
 
 MAX_FAILURES_IN_A_ROW = 3
@@ -63,6 +65,8 @@ class Running:
     """As far as its training is known to have come."""
     lost: tuple[int, int] = (0, 0)
     """How many workers it has lost without getting any further, and how far it had got."""
+    watchdog: Watchdog = field(default_factory=Watchdog)
+    """Of the worker that it has now."""
     twins: list[optuna.Trial] = field(default_factory=list)
     """Proposals of the same training, made meanwhile: they wait for its result."""
 
@@ -116,7 +120,9 @@ class Search:
                 if stop.soon and not told:
                     told = True
                     self.watcher.stopping(len(self.running))
-                for worker, message in self.crew.hear(0.0 if more else TICK_S):
+                heard = self.crew.hear(0.0 if more else TICK_S)
+                self._watch(dict(heard))
+                for worker, message in heard:
                     if worker in self.running:
                         self._hear(self.running[worker], message)
         finally:
@@ -181,6 +187,7 @@ class Search:
         if record is not None and (before is not None or unmeasured(self.config, record.profile) is None):
             if before is None:  # it was finished, and its driver killed before it could say so
                 tidy(self.folder / RUNS_FOLDER / key)
+                self.pruner.add(record)
             self._tell(trial, candidate, record, before)
             return
         count, iteration = trial.user_attrs.get("lost_workers", (0, 0))
@@ -207,7 +214,16 @@ class Search:
         if cost is not None and (is_to_time_again(self.config, cost) or is_suspect(cost, beside)):
             cost = None
         task = Task(running.candidate, self.config, self.folder / RUNS_FOLDER, self.data_path, cost, beside)
+        running.watchdog = Watchdog()
         self.crew.give(running.worker, task)
+
+    def _watch(self, heard: Mapping[Worker, FromWorker]) -> None:
+        """End the workers that hang: their trials go on in others."""
+        now = time.monotonic()
+        for worker, running in list(self.running.items()):
+            hangs = running.watchdog.look(now, heard.get(worker))
+            if hangs is not None:
+                self._hear(running, self.crew.kill(worker, hangs))
 
     def _hear(self, running: Running, message: FromWorker) -> None:
         candidate = running.candidate
@@ -314,8 +330,11 @@ class Search:
     def _end(self, running: Running, reason: str) -> None:
         """A trial has come to nothing, and with it those that waited for its result."""
         del self.running[running.worker]
+        folder = self.folder / RUNS_FOLDER / running.key
         if running.candidate.retried is not None:
-            clear(self.folder / RUNS_FOLDER / running.key)  # it is not of the training that the key names
+            clear(folder)  # it is not of the training that the key names
+        else:
+            keep_reasons(folder)
         for trial in (running.trial, *running.twins):
             self._fail(trial, reason)
         self._count_failure(running.candidate, reason)

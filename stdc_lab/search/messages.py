@@ -40,6 +40,16 @@ class Stepped:
 
 
 @dataclass(frozen=True)
+class Working:
+    """Something other than steps comes on: an evaluation, batch after batch. No answer."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The machine's lock is waited for; until the next message, silence says nothing. No answer."""
+
+
+@dataclass(frozen=True)
 class Scored:
     """The validation set was evaluated. The worker waits for an answer: None, or why the training ends here."""
 
@@ -62,10 +72,11 @@ class Failed:
 
 @dataclass(frozen=True)
 class Lost:
-    """Not said by a worker but of one: its process has ended. `killed`: by a signal from outside."""
+    """Not said by a worker but of one: its process has ended. `killed`: by a signal from outside, or by the driver,
+    because it hung."""
 
     reason: str
     killed: bool
 
 
-FromWorker = Profiled | Stepped | Scored | Finished | Failed | Lost
+FromWorker = Profiled | Stepped | Working | Waiting | Scored | Finished | Failed | Lost

@@ -28,7 +28,15 @@ from stdc_lab.search.known_costs import Cost, is_suspect, marked
 from stdc_lab.training import Progress
 from stdc_lab.training.boundary import BoundaryScore
 from stdc_lab.training.evaluate import evaluate, predict, segmenter_of
-from stdc_lab.training.folder import ACCOUNT_FILE, BEST_FILE, LAST_FILE, RECIPE_FILE, RESULT_FILE, STATE_FILE
+from stdc_lab.training.folder import (
+    ACCOUNT_FILE,
+    BEST_FILE,
+    CURVE_FILE,
+    LAST_FILE,
+    RECIPE_FILE,
+    RESULT_FILE,
+    STATE_FILE,
+)
 from stdc_lab.training.run import Hears, run_training
 
 SAMPLES = 3
@@ -88,6 +96,10 @@ class Judge:
     cost: Callable[[ProfileResult], str | None] = lambda cost: None
     progress: Callable[[Progress], None] = lambda progress: None
     score: Callable[[Progress], str | None] = lambda progress: None
+    works: Callable[[], None] = lambda: None
+    """Told that something other than steps comes on."""
+    waits: Callable[[], None] = lambda: None
+    """Told that the machine's lock is waited for."""
 
 
 def run_trial(
@@ -131,7 +143,7 @@ def run_trial(
         seed=candidate.seed,
         checkpoint_every=max(1, candidate.train.iterations // STATES_PER_TRAINING),
     )
-    hears = Hears(progress=judge.progress, is_enough=is_enough)
+    hears = Hears(progress=judge.progress, is_enough=is_enough, works=judge.works, waits=judge.waits)
     outcome = run_training(recipe, folder, dataset, device, hears=hears)
     network = place(segmenter_of(folder / LAST_FILE, load_checkpoint(folder / LAST_FILE)), device)
     wants_boundary = "boundary_f" in study.figures
@@ -149,7 +161,7 @@ def run_trial(
         result=outcome.last,
         stopped=stopped[0] if stopped else None,
         retried=candidate.retried,
-        boundary_f=_boundary_f(network, dataset, candidate.train, device) if wants_boundary else None,
+        boundary_f=_boundary_f(network, dataset, candidate.train, device, judge) if wants_boundary else None,
     )
     protocol = record.model_dump(mode="json", include={"train", "data", "seed", "reference", "trial_key"})
     protocol |= {"miou": record.result.miou, "legend": dataset.legend, "contents": dataset.part_contents}
@@ -188,13 +200,21 @@ def _keep(record: TrialRecord, folder: Path) -> TrialRecord:
     return record
 
 
-def _boundary_f(network: Segmenter, dataset: Dataset, config: TrainConfig, device: torch.device) -> float | None:
+def _boundary_f(
+    network: Segmenter, dataset: Dataset, config: TrainConfig, device: torch.device, judge: Judge
+) -> float | None:
     """Boundary F-score of the evaluated weights on the validation set; None if no class has a boundary there."""
     classes = len(dataset.class_names)
     boundary, dtype = BoundaryScore(classes), choose_dtype(config.precision, device)
     scales = (config.evaluation_scale,)
+
+    def comes_on(done: int, total: int) -> None:
+        judge.works()
+
+    judge.waits()
     with machine_lock(alone=False):
-        evaluate(network, dataset.val, classes, device, dtype, scales=scales, boundary=boundary)
+        judge.works()
+        evaluate(network, dataset.val, classes, device, dtype, scales=scales, boundary=boundary, on_progress=comes_on)
     score = boundary.mean()
     return score if math.isfinite(score) else None
 
@@ -203,6 +223,20 @@ def tidy(folder: Path) -> None:
     """Remove what only an unfinished training needs: a study holds as many folders as trials."""
     for name in (*_OF_THE_TRAINING, "events.out.tfevents.*"):
         for path in folder.glob(name):
+            path.unlink(missing_ok=True)
+
+
+def keep_reasons(folder: Path) -> None:
+    """Remove all that a trial which failed has left, but what tells why: the worker's log and the training's curve.
+
+    Gone on with, it would fail again. A training that was finished all the same, its record written, is kept.
+    """
+    if (folder / RECORD_FILE).exists():
+        return
+    for path in folder.glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name not in (LOG_FILE, CURVE_FILE):
             path.unlink(missing_ok=True)
 
 

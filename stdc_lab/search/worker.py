@@ -24,7 +24,8 @@ from stdc_lab.data import Dataset, load_dataset
 from stdc_lab.errors import DataError, StdcLabError
 from stdc_lab.machine import is_out_of_memory
 from stdc_lab.records import ProfileResult
-from stdc_lab.search.messages import Failed, Finished, FromWorker, Profiled, Scored, Stepped, Task
+from stdc_lab.search.crew import STACKS_SIGNAL
+from stdc_lab.search.messages import Failed, Finished, FromWorker, Profiled, Scored, Stepped, Task, Waiting, Working
 from stdc_lab.search.objective import LOG_FILE, Judge, run_trial
 from stdc_lab.training import Progress
 
@@ -113,6 +114,18 @@ def _asking(connection: Connection) -> Judge:
     def score(progress: Progress) -> str | None:
         return ask(Scored(progress))
 
+    def works() -> None:
+        nonlocal said_at
+        now = time.monotonic()
+        if now - said_at > SAY_EVERY_S:
+            said_at = now
+            _send(connection, Working())
+
+    def waits() -> None:
+        nonlocal said_at
+        said_at = 0.0  # that the wait is over is said at once
+        _send(connection, Waiting())
+
     def ask(question: Profiled | Scored) -> str | None:
         _send(connection, question)
         try:
@@ -121,7 +134,7 @@ def _asking(connection: Connection) -> Judge:
             raise KeyboardInterrupt from error
         return answer
 
-    return Judge(cost, progress, score)
+    return Judge(cost, progress, score, works, waits)
 
 
 def _send(connection: Connection, message: FromWorker) -> None:
@@ -141,6 +154,7 @@ def _log_into(path: Path) -> None:
         os.dup2(descriptor, stream.fileno())
     os.close(descriptor)
     faulthandler.enable(sys.stderr)
+    faulthandler.register(STACKS_SIGNAL, sys.stderr)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -94,7 +94,18 @@ class Trainer(Stepper[Segmenter, TrainConfig]):
     def evaluate(self) -> ConfusionMatrix:
         """Evaluate the validation set, as the configuration says."""
         data, scales = self.dataset, (self.config.evaluation_scale,)
-        return evaluate(self.evaluated, data.val, len(data.class_names), self.device, self.dtype, scales=scales)
+        return evaluate(
+            self.evaluated,
+            data.val,
+            len(data.class_names),
+            self.device,
+            self.dtype,
+            scales=scales,
+            on_progress=self._on_evaluated,
+        )
+
+    def _on_evaluated(self, done: int, total: int) -> None:
+        self.works()
 
     def new_matrix(self) -> ConfusionMatrix:
         return ConfusionMatrix(len(self.dataset.class_names))

@@ -9,14 +9,18 @@ import pytest
 from matplotlib.figure import Figure
 from optuna.trial import TrialState
 
+from stdc_lab.arch import presets
 from stdc_lab.errors import ConfigError, StudyError
+from stdc_lab.records import TrialRecord
 from stdc_lab.reporting import render_report
+from stdc_lab.reporting.protocol import training_rows
 from tests.reporting.conftest import HOSTILE, LONG
 from tests.study_folder import (
     SPACE,
     add_complete,
     add_unfinished,
     latency_result,
+    make_record,
     open_study,
     some_params,
     study_config,
@@ -120,6 +124,17 @@ def test_a_missing_record_is_said_and_nothing_is_broken(page):
     assert "<img" not in without
 
 
+def test_the_protocol_tells_a_training_that_changed_its_precision_on_the_way():
+    record = make_record(0, presets["stdc1"], study_config(), 0.5, 20.0)
+    stretches = [{"after": 0, "device": "cpu", "precision": "bfloat16"}]
+    stretches.append({"after": 90, "device": "cpu", "precision": "float32"})
+    mixed = record.model_dump(mode="json")
+    mixed["result"]["computed"] = stretches
+    records = [record, TrialRecord.model_validate(mixed)]
+    rows = dict(training_rows(study_config(), records))
+    assert rows["Precision"] == "float32; trained in bfloat16 on cpu to iteration 90, in float32 on cpu from there"
+
+
 def test_protocol_and_commands(page):
     assert "stdc-lab search study.yaml --out runs/demo" in page
     for words in ("eager PyTorch, channels last", "Example CPU", "1×3×180×240", "random: no pretraining", "2.9.0"):
@@ -172,7 +187,7 @@ def test_a_study_that_only_failed_has_a_page(tmp_path, plain_charts):
 def plain_charts(monkeypatch):
     """Empty charts: drawing takes seconds, and is tested elsewhere."""
     for name in ("pareto_figure", "macs_figure", "parameters_figure", "curve_figure"):
-        monkeypatch.setattr(f"stdc_lab.reporting.html.{name}", lambda *_: Figure(figsize=(1, 1)))
+        monkeypatch.setattr(f"stdc_lab.reporting.html.{name}", lambda *_, **__: Figure(figsize=(1, 1)))
 
 
 @pytest.fixture

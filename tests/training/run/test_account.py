@@ -44,6 +44,23 @@ def test_a_precision_that_is_only_emulated_is_said(
 
 
 @pytest.mark.parametrize(
+    ("iterations", "decay", "said"),
+    [
+        (500, 0.99, "decay 0.99, which acts as 0.9823 at the end: it grows over the first 891 iterations; "),
+        (60_000, 0.99, "decay 0.99 from iteration 891, before that less; "),
+        (891, 0.99, "decay 0.99 from iteration 891, before that less; "),
+    ],
+)
+def test_the_account_says_what_the_averages_decay_acts_as(
+    iterations: int, decay: float, said: str, dataset: Dataset
+) -> None:
+    recipe = recipe_of(iterations=iterations, ema_decay=decay)
+    trainer = Trainer(build_model(SPEC, 11, recipe.train.heads), dataset, recipe.train, 0, CPU)
+    [line] = [line for line in account(recipe, trainer, "random weights").splitlines() if "averaged" in line]
+    assert line == f"evaluated  averaged weights, {said}2 times, at scale 1"
+
+
+@pytest.mark.parametrize(
     ("values", "said"),
     [
         ({}, ["a smaller image is padded", "saturation ± 0.3, in one, of the crop"]),
