@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 
 from stdc_lab.analysis.confirmation import comparable_values, with_confirmations
 from stdc_lab.analysis.pareto import pareto_front
-from stdc_lab.analysis.storage import StoredStudy, read_storage
+from stdc_lab.analysis.storage import StoredStudy, StudyReader, read_storage
 from stdc_lab.arch import ArchSpec
 from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, OF_LATENCY, QUIET_SPREAD, Constraint, Interval, Objective
 from stdc_lab.config.study import StudyConfig
@@ -135,11 +135,36 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
     folder_or_url: a study's folder, or a storage's URL (`sqlite:///…`); with several studies in it,
     `study_name` says which. Raises `StudyError` if it cannot be read; never makes or changes a file.
     """
-    stored = read_storage(folder_or_url, study_name)
+    return _frame_of(read_storage(folder_or_url, study_name), {})
+
+
+class GrowingStudy:
+    """`load_study` of a folder in which a search is at work: each call reads what has come since the last one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._reader = StudyReader(folder)
+        self._rows: dict[int, dict[str, Any]] = {}
+
+    def load(self) -> pd.DataFrame:
+        """The same frame as `load_study` gives, while no latency is measured anew."""
+        return _frame_of(self._reader.read(), self._rows)
+
+    def close(self) -> None:
+        """Let go of the storage."""
+        self._reader.close()
+
+
+def _frame_of(stored: StoredStudy, known: dict[int, dict[str, Any]]) -> pd.DataFrame:
+    """known: the rows of finished trials by number, taken from here and added to."""
     names = _varied_names(stored)
     retimed = stored.user_attrs.get("retimed")
     latencies = Retimed(retimed if isinstance(retimed, dict) else {}, stored.config)
-    rows = [_row(trial, stored, latencies) for trial in stored.trials]
+    rows = []
+    for trial in stored.trials:
+        row = known.get(trial.number) or _row(trial, stored, latencies)
+        if trial.state.is_finished():
+            known[trial.number] = row
+        rows.append(row)
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *names])
     frame = _typed(frame.sort_values("number", ignore_index=True))
     frame["fps"] = 1000 / frame["latency_ms"]

@@ -28,6 +28,7 @@ from stdc_lab.search.folder import (
     driver_lock,
     keep_config,
     open_study,
+    set_aside,
     storage_at_work,
 )
 from stdc_lab.search.ledger import Ledger, take_up_abandoned
@@ -95,6 +96,9 @@ def run_study(
     with ExitStack() as stack:
         stack.enter_context(driver_lock(folder))
         stack.enter_context(storage_at_work(folder))
+        aside = set_aside(config, folder)
+        if aside is not None:
+            watcher.set_aside(aside)
         study = open_study(config, folder)
         check_same_data(study, dataset, folder)
         keep_config(config, folder)

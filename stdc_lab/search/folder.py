@@ -22,6 +22,7 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import Dataset
 from stdc_lab.errors import StudyError
 from stdc_lab.records import Environment, ProfileResult, TrialRecord, profile_key
+from stdc_lab.search.ledger import is_trained
 
 STORAGE_WAIT_S = 60.0
 LOCK_WAIT_S = 1.0
@@ -104,18 +105,12 @@ def _study_in(storage: optuna.storages.RDBStorage, config: StudyConfig) -> optun
 def check_same_study(config: StudyConfig, folder: Path) -> None:
     """Raise `StudyError` if the folder's study.yaml asks something else, with what changed and what to do.
 
-    The number of trials may differ; a plan may have more arms and seeds than before.
+    The number of trials may differ; a plan may have more arms and seeds than before. As long as nothing was trained,
+    anything may differ, see `set_aside`.
     """
     path = folder / STUDY_FILE
-    if not path.exists():
-        return
-    old = read_study(path)
-    changed = [
-        (key, f"{key}: was {was!r}, is {now!r}")
-        for key, was, now in differences(old.model_dump(mode="json"), config.model_dump(mode="json"))
-        if key not in FREE_TO_CHANGE and not _extends_plan(old, config, key)
-    ]
-    if not changed:
+    changed = _changes(config, folder)
+    if not changed or not _has_trained(folder):
         return
     what = "begun with another study"
     advice = "Use another --out, or put back"
@@ -128,6 +123,39 @@ def check_same_study(config: StudyConfig, folder: Path) -> None:
     raise StudyError(
         f"{path}: this folder was {what}; nothing was changed. {advice}:\n  " + "\n  ".join(line for _, line in changed)
     )
+
+
+def set_aside(config: StudyConfig, folder: Path) -> Path | None:
+    """Rename the storage and the study.yaml of a study that asked something else and trained nothing; gives the
+    storage's new path, None if there is none to rename.
+
+    What it screened out would be told to the sampler as breaking limits that do not hold any more.
+    """
+    if not _changes(config, folder) or not (folder / STORAGE_FILE).exists() or _has_trained(folder):
+        return None
+    number = 1
+    while (aside := folder / f"study.before-{number}.db").exists():
+        number += 1
+    (folder / STORAGE_FILE).rename(aside)
+    (folder / STUDY_FILE).rename(aside.with_suffix(".yaml"))
+    return aside
+
+
+def _changes(config: StudyConfig, folder: Path) -> list[tuple[str, str]]:
+    """The keys that differ from the folder's study.yaml and must not once something was trained, and how, in words."""
+    path = folder / STUDY_FILE
+    if not path.exists():
+        return []
+    old = read_study(path)
+    return [
+        (key, f"{key}: was {was!r}, is {now!r}")
+        for key, was, now in differences(old.model_dump(mode="json"), config.model_dump(mode="json"))
+        if key not in FREE_TO_CHANGE and not _extends_plan(old, config, key)
+    ]
+
+
+def _has_trained(folder: Path) -> bool:
+    return (folder / STORAGE_FILE).exists() and any(map(is_trained, read_storage(folder).trials))
 
 
 def _extends_plan(old: StudyConfig, new: StudyConfig, key: str) -> bool:

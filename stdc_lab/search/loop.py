@@ -27,18 +27,26 @@ from stdc_lab.search.folder import (
     study_profile_key,
 )
 from stdc_lab.search.known_costs import KnownCosts, is_suspect
-from stdc_lab.search.ledger import Ledger, give_back
+from stdc_lab.search.ledger import FAILED_AT_ITS_POINT, Ledger, give_back
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profiled, Scored, Stepped, Task
 from stdc_lab.search.objective import Candidate, clear, keep_reasons, tidy
 from stdc_lab.search.objectives import ScreenedOutError, is_to_time_again, screened_by_profile, unmeasured
-from stdc_lab.search.propose import draw_candidate, make_sampler, next_trial, tell, tell_screened
+from stdc_lab.search.propose import (
+    draw_candidate,
+    draws_at_random,
+    make_sampler,
+    next_trial,
+    random_point,
+    tell,
+    tell_screened,
+)
 from stdc_lab.search.pruning import Pruner
+from stdc_lab.search.samplers import RandomPoints
 from stdc_lab.search.stopping import Stop
 from stdc_lab.search.watchdog import Watchdog
 from stdc_lab.search.watcher import Watcher
 
 MAX_FAILURES_IN_A_ROW = 3
-MAX_DUPLICATES_IN_A_ROW = 30
 MAX_SCREENED_IN_A_ROW = 2000
 PROPOSALS_AT_ONCE = 20
 """After so many the driver looks up, whatever became of them."""
@@ -91,8 +99,8 @@ class Search:
     """Part of every training's key."""
     running: dict[Worker, Running] = field(default_factory=dict)
     failures: int = 0
-    duplicates: int = 0
     screened: int = 0
+    """Proposals since the last new training."""
     exhausted: bool = False
     """Whether nothing is left to try: all of a plan was."""
     _csv_due: float = 0.0
@@ -103,6 +111,7 @@ class Search:
         self.stale = self._is_stale()
         here = next(iter(self.machines.values())).fingerprint if self.machines else None
         self.costs = KnownCosts(self.study.get_trials(deepcopy=False), here)
+        self.random_points = RandomPoints(self.config.space, self.config.seed)
 
     @property
     def done(self) -> int:
@@ -149,21 +158,35 @@ class Search:
                     return False
                 if self.running and self.screened >= MAX_SCREENED_IN_A_ROW:
                     return False  # what is at work may teach the sampler
-                if any(running.twins for running in self.running.values()):
-                    return False  # the sampler would propose the same again until it knows more
                 if not left:
                     return True
                 left -= 1
-                self._propose(worker)
+                if not self._propose(worker):
+                    return False
         return False
 
-    def _propose(self, worker: Worker) -> None:
-        """Draw a candidate, and train it unless that was done, or is being done, before."""
-        self.study.sampler = make_sampler(self.config, len(self.study.get_trials(deepcopy=False)))
+    def _propose(self, worker: Worker) -> bool:
+        """Draw a candidate, and train it unless that was done, or is being done, before. False: nothing new is left
+        beside what is at work."""
+        trials = self.study.get_trials(deepcopy=False)
+        queued = self.confirming or any(trial.state == TrialState.WAITING for trial in trials)
+        twins = sum(len(running.twins) for running in self.running.values())
+        point = None
+        if not queued and draws_at_random(self.config, self.ledger, twins):
+            point = random_point(self.random_points, len(trials), self.config, self.num_classes, self.ledger)
+            if point is None and self.running:
+                return False
+            if point is None:
+                raise StudyError(
+                    f"{self.folder}: {self.ledger.trained} of {self.wanted} trials trained, and nothing new is left: "
+                    f"of the search space, {self.random_points.what_was_looked_at} were tried before or do not meet "
+                    "its limits; ask for fewer --trials, loosen limits, or widen the space"
+                )
+        self.study.sampler = make_sampler(self.config, len(trials), point)
         trial = next_confirmation(self.study) if self.confirming else next_trial(self.study, self.config)
         if trial is None:
             self.exhausted = True
-            return
+            return True
         try:
             candidate = draw_candidate(trial, self.config, self.num_classes, self.here)
             if self.config.known_training == "new_seed" and not candidate.named:
@@ -172,14 +195,15 @@ class Search:
             record = read_record(self.folder, key)
         except ScreenedOutError as out:
             self._screen(trial, out)
-            return
+            return True
         except StdcLabError as error:  # left open, the same point would end every later call too
             self._fail(trial, str(error))
             raise
+        self.ledger.tried.add(key)
         twin = next((running for running in self.running.values() if running.key == key), None)
         if twin is not None:
             twin.twins.append(trial)
-            return
+            return True
         if trial.user_attrs.get("in_smaller_parts"):
             candidate = candidate.in_smaller_parts() or candidate
         self.watcher.trial_started(candidate, self.done, self.wanted)
@@ -189,10 +213,11 @@ class Search:
                 tidy(self.folder / RUNS_FOLDER / key)
                 self.pruner.add(record)
             self._tell(trial, candidate, record, before)
-            return
+            return True
         count, iteration = trial.user_attrs.get("lost_workers", (0, 0))
         self.running[worker] = running = Running(trial, candidate, worker, key, lost=(count, iteration))
         self._give(running)
+        return True
 
     def _with_new_seed(self, trial: optuna.Trial, candidate: Candidate) -> Candidate:
         """The same training with the first seed, from the study's on, with which it was not done and is not at work."""
@@ -245,13 +270,14 @@ class Search:
                 self._finish(running)
             case Failed(reason, out_of_memory=True) if candidate.retried is None:
                 self._again_in_smaller_parts(running, reason)
-            case Failed(reason):
-                self._end(running, reason)
+            case Failed(reason, out_of_memory, _, diverged):
+                self._end(running, reason, of_the_point=out_of_memory or diverged)
             case Lost(reason, killed):
                 count, iteration = running.lost
                 count = 1 if running.iteration > iteration else count + 1
                 if not killed or count >= MAX_LOST_WORKERS:
-                    self._end(running, reason)
+                    # Killed again and again at one place, by a system out of memory.
+                    self._end(running, reason, of_the_point=killed)
                     return
                 running.lost = (count, max(iteration, running.iteration))
                 running.trial.set_user_attr("lost_workers", running.lost)
@@ -271,7 +297,7 @@ class Search:
     def _again_in_smaller_parts(self, running: Running, reason: str) -> None:
         smaller = running.candidate.in_smaller_parts()
         if smaller is None:
-            self._end(running, reason)
+            self._end(running, reason, of_the_point=True)
             return
         running.trial.set_user_attr("in_smaller_parts", smaller.retried)
         clear(self.folder / RUNS_FOLDER / running.key)
@@ -304,17 +330,12 @@ class Search:
             self._count_failure(candidate, str(error))
             return
         self.ledger.add(told)
-        self.failures = self.screened = 0
+        self.failures = 0
+        if duplicate_of is None:
+            self.screened = 0
         self.stale = self._is_stale()
-        self.duplicates = 0 if duplicate_of is None else self.duplicates + 1
         self.watcher.trial_finished(candidate, record, duplicate_of)
         self._write_csv()
-        if self.duplicates >= MAX_DUPLICATES_IN_A_ROW and not self.running:
-            raise StudyError(
-                f"{self.folder}: the last {self.duplicates} proposals had all been trained before, with "
-                f"{self.ledger.trained} of {self.wanted} trials trained: the search space holds hardly more; ask for "
-                "fewer --trials or widen it"
-            )
 
     def _screen(self, trial: optuna.Trial, out: ScreenedOutError) -> None:
         """A proposal is not trained. Raises `StudyError` when there is no end to it."""
@@ -327,8 +348,10 @@ class Search:
                 "limits and constraints, or widen the space; --dry-run says which limit kills how many"
             )
 
-    def _end(self, running: Running, reason: str) -> None:
+    def _end(self, running: Running, reason: str, *, of_the_point: bool = False) -> None:
         """A trial has come to nothing, and with it those that waited for its result."""
+        if of_the_point:
+            running.trial.set_user_attr(FAILED_AT_ITS_POINT, True)
         del self.running[running.worker]
         folder = self.folder / RUNS_FOLDER / running.key
         if running.candidate.retried is not None:

@@ -63,11 +63,12 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """The trial came to nothing. `ends`: and the worker with it, which may be damaged."""
+    """The trial came to nothing. `ends`: and the worker with it, which may be damaged. `diverged`: its training did."""
 
     reason: str
     out_of_memory: bool
     ends: bool
+    diverged: bool = False
 
 
 @dataclass(frozen=True)

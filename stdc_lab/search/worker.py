@@ -27,7 +27,7 @@ from stdc_lab.records import ProfileResult
 from stdc_lab.search.crew import STACKS_SIGNAL
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Profiled, Scored, Stepped, Task, Waiting, Working
 from stdc_lab.search.objective import LOG_FILE, Judge, run_trial
-from stdc_lab.training import Progress
+from stdc_lab.training import DivergedError, Progress
 
 SAY_EVERY_S = 0.2
 EXIT_DRIVER_GONE = 75
@@ -76,7 +76,8 @@ def _run(
         known = isinstance(error, StdcLabError)
         reason = str(error) if known else f"{type(error).__name__}: {error}".removesuffix(": ")
         # After another error memory may be in pieces, and a GPU that met one answers nothing any more.
-        _send(connection, Failed(reason, out_of_memory=is_out_of_memory(error), ends=not known))
+        diverged = isinstance(error, DivergedError)
+        _send(connection, Failed(reason, out_of_memory=is_out_of_memory(error), ends=not known, diverged=diverged))
         if not known:
             raise SystemExit(1) from error
     else:

@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
+from stdc_lab.analysis import frame as frame_module
 from stdc_lab.analysis import load_study, read_study_config, varied_parameters, write_trials_csv
-from stdc_lab.analysis.frame import COLUMNS
+from stdc_lab.analysis.frame import COLUMNS, GrowingStudy
 from stdc_lab.arch import ArchSpec, presets
 from stdc_lab.errors import ConfigError, StudyError
 from tests.study_folder import (
@@ -46,6 +47,26 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def frame(folder):
     return load_study(folder)
+
+
+def test_a_study_that_grows_is_read_as_one_that_is_read_anew(tmp_path, monkeypatch):
+    config, made = study_config(), []
+    original = frame_module._row
+    monkeypatch.setattr(frame_module, "_row", lambda trial, *rest: made.append(trial.number) or original(trial, *rest))
+    with open_study(tmp_path, config) as study:
+        add_complete(study, tmp_path, config, miou=0.5, latency_ms=30.0, params=some_params(0))
+        growing = GrowingStudy(tmp_path)
+        assert growing.load()["number"].tolist() == [0]
+        running = study.ask()
+        assert growing.load()["state"].tolist() == ["COMPLETE", "RUNNING"]
+        study.tell(running, [0.6, 20.0])
+        add_unfinished(study, config, TrialState.FAIL, params=some_params(3), reason="out of memory")
+        grown = growing.load()
+        assert made == [0, 1, 1, 2]
+        pd.testing.assert_frame_equal(grown, load_study(tmp_path))
+        assert grown["on_front"].tolist() == [False, True, False]
+        assert grown.attrs == load_study(tmp_path).attrs
+        growing.close()
 
 
 def test_a_row_a_trial_and_the_columns_that_were_promised(frame):
@@ -94,6 +115,39 @@ def test_a_reference_outside_the_space_has_its_parameters_read_off(frame):
     }
     assert row["kernels"] == "1-3"  # the space's name for 1, 3, 3, 3
     assert row["heads.detail_strides"] == "8"
+
+
+def test_what_did_not_vary_is_read_off_the_training_that_the_row_had(tmp_path):
+    """Of a reference the study's, of an arm its own; a trial at a point keeps its point."""
+    vary = {
+        "num_blocks": {"type": "choice", "values": [2, 4]},
+        "heads.detail_strides": {"type": "choice", "values": [[], [8]]},
+        "train.learning_rate": {"type": "float", "low": 0.001, "high": 0.1},
+    }
+    arms = {"plain": {"heads.detail_strides": []}, "fast": {"train.learning_rate": 0.09, "num_blocks": 2}}
+    config = study_config(
+        space={"name": "read_off", "vary": vary},
+        train={"learning_rate": 0.05},
+        plan={"arms": arms, "seeds": [0]},
+        networks={"mine": {"num_blocks": 3}},
+    )
+    with open_study(tmp_path, config) as study:
+        for name, spec in (("plain", config.plan.spec_of("plain")), ("fast", config.plan.spec_of("fast"))):
+            add_unfinished(study, config, TrialState.FAIL, arm=name, arch=spec.to_dict())
+        three = config.networks["mine"].to_dict()
+        add_unfinished(study, config, TrialState.FAIL, reference="mine", arch=three)
+        add_unfinished(study, config, TrialState.FAIL, arm="gone", arch=three)
+        point = {"num_blocks": 2, "heads.detail_strides": "none", "train.learning_rate": 0.01}
+        add_unfinished(study, config, TrialState.FAIL, params=point, arch=three)
+        add_unfinished(study, config, TrialState.FAIL, arch={**three, "num_blocks": -1})
+        add_unfinished(study, config, TrialState.FAIL)
+    frame = load_study(tmp_path)
+    assert [row if isinstance(row, str) else None for row in frame["heads.detail_strides"]] == [
+        "none", "8", "8", "8", "none", None, None,
+    ]  # fmt: skip
+    assert frame["num_blocks"].tolist()[:5] == [4, 2, 3, 3, 2]
+    assert frame["train.learning_rate"].tolist()[:5] == [0.05, 0.09, 0.05, 0.05, 0.01]
+    assert frame[["num_blocks", "train.learning_rate"]].iloc[5:].isna().all().all()
 
 
 def test_types_hold_for_a_study_without_finished_trials(tmp_path):

@@ -15,7 +15,7 @@ import pytest
 
 from stdc_lab.analysis.frame import load_study
 from stdc_lab.errors import StudyError
-from stdc_lab.records import ProfileResult, TrialRecord
+from stdc_lab.records import ProfileResult
 from stdc_lab.search import Crew, run_study
 from stdc_lab.search.loop import MAX_LOST_WORKERS
 from stdc_lab.search.objective import Candidate
@@ -250,25 +250,35 @@ def test_a_killed_driver_takes_its_worker_along_and_the_same_call_goes_on(crew: 
     assert notes.trained == [1, 2]
 
 
-def test_what_was_trained_but_not_told_is_told_and_not_trained_again(crew: Crew, tmp_path: Path) -> None:
-    class Dies(Notes):
-        def trial_finished(self, candidate: Candidate, record: TrialRecord, duplicate_of: int | None) -> None:
-            raise AssertionError("the driver dies here")
+def test_what_was_trained_but_not_told_is_told_and_not_trained_again(
+    crew: Crew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any) -> None:
+        raise Killed
 
     config = study_config(trials=1)
-    with pytest.raises(AssertionError):  # so that a trial is told; what follows undoes the telling
-        run_study(config, tmp_path / "killed", crew=crew, watcher=Dies())
-    [run] = (tmp_path / "killed" / "runs").iterdir()
+    with monkeypatch.context() as patch:  # as by SIGKILL once the record is there: nothing more reaches the storage
+        patch.setattr("stdc_lab.search.loop.tell", killed)
+        with pytest.raises(Killed):
+            run_study(config, tmp_path, crew=crew)
+    before = load_study(tmp_path)
+    assert before["state"].tolist() == ["RUNNING"]
+    [run] = (tmp_path / "runs").iterdir()
+    (run / "state.pt").write_bytes(b"what a killed worker had not yet removed")
     record = (run / "trial.json").read_bytes()
-    for name in ("study.db", "trials.csv"):
-        (tmp_path / "killed" / name).unlink()
     notes = Notes()
-    run_study(config, tmp_path / "killed", crew=crew, watcher=notes)
-    frame = load_study(tmp_path / "killed")
+    outcome = run_study(config, tmp_path, crew=crew, watcher=notes)
+    assert (outcome.trained_before, outcome.trained) == (0, 1)
+    frame = load_study(tmp_path)
     assert (frame["state"].tolist(), notes.timed, notes.trained) == (["COMPLETE"], [], [0])
+    assert frame["trial_key"].tolist() == before["trial_key"].tolist() == [run.name]
     assert frame["duplicate_of"].isna().all()
-    assert [run] == list((tmp_path / "killed" / "runs").iterdir())
+    assert [run] == list((tmp_path / "runs").iterdir())
     assert (run / "trial.json").read_bytes() == record
+    assert not (run / "state.pt").exists()
 
 
 @pytest.fixture(scope="module")
