@@ -27,7 +27,7 @@ import typer
 from stdc_lab.analysis.frame import load_study
 from stdc_lab.analysis.pareto import hypervolume
 from stdc_lab.arch import ArchSpec
-from stdc_lab.arch.theory import total_cost
+from stdc_lab.arch.costs import total_cost
 from stdc_lab.config.choosers import RandomChooser
 from stdc_lab.config.reading import read_space
 from stdc_lab.config.study import StudyConfig
