@@ -36,7 +36,7 @@ import typer
 from stdc_lab import DataConfig, LatencyConfig, TrainConfig, TrainingHeads, build_model, load_dataset, presets, train
 from stdc_lab.arch import total_cost
 from stdc_lab.deploy.palette import generated_colours
-from stdc_lab.deploy.runtimes import find_runtimes
+from stdc_lab.deploy.runtimes import find_runtimes, left_out
 from stdc_lab.machine import choose_device, environment, usable_cores
 from stdc_lab.nn import Segmenter, load_checkpoint
 from stdc_lab.nn.checkpoints import save_checkpoint
@@ -111,6 +111,8 @@ def main(
         f"limit: {limits}\nreleased form {released_ms(turns):.1f} ms; medians of {rounds} rounds\n"
     )
     print(table(turns, rates, macs))
+    for name, reason in left_out(where).items() if "all" in runtime.split(",") else ():
+        print(f"\n{name} was left out: {reason}")
     commands = {name: [in_process(words) for _ in range(rounds)] for name, (words, _) in COMMANDS.items()}
     print("\n| command | s, median | highest | wanted |\n| --- | ---: | ---: | --- |")
     for name, taken in commands.items():
@@ -219,7 +221,7 @@ def row(found: list[RuntimeResult], rates: dict[str, float], macs: int) -> tuple
     assert first.agreement is not None
     cells = (
         first.runtime,
-        first.dtype,
+        f"{first.dtype} (emulated)" if first.emulated else first.dtype,
         f"{middle:.1f}{' (noisy)' if noisy else ''}",
         f"{(max(medians) - min(medians)) / middle:.1%}",
         f"{median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})",

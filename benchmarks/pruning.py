@@ -24,6 +24,7 @@ from ruamel.yaml import YAML
 from stdc_lab.analysis.frame import load_study
 from stdc_lab.analysis.pareto import hypervolume
 from stdc_lab.config.objectives import parse_objective
+from stdc_lab.config.pruning import PruningConfig
 from stdc_lab.config.reading import read_study
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.records import TrialRecord
@@ -34,11 +35,15 @@ FORMS = {"pruned": True, "whole": False}
 def main(
     data: Annotated[list[str] | None, typer.Option(metavar="NAME=PATH", help="Where the data set is.")] = None,
     study: Annotated[Path, typer.Option(help="A study with pruning.")] = Path("studies/camvid_pruning.yaml"),
+    margin: Annotated[float | None, typer.Option(help="In place of the study's.")] = None,
     out: Annotated[Path, typer.Option(help="The folder of both runs.")] = Path("runs/pruning"),
 ) -> None:
     config = read_study(study)
     if config.pruning is None:
         raise typer.BadParameter(f"{study}: has no pruning")
+    if margin is not None:
+        pruning = PruningConfig.model_validate({**config.pruning.model_dump(), "margin": margin})
+        config = config.model_copy(update={"pruning": pruning})
     out.mkdir(parents=True, exist_ok=True)
     cores = np.array_split(sorted(os.sched_getaffinity(0)), len(FORMS))
     started = [

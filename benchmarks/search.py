@@ -3,9 +3,10 @@
     .venv/bin/python benchmarks/search.py
 
 Runs the real driver loop on a real storage with workers that take no time: each trial's record is there at once. At
-trial 10 and at a later one it prints the milliseconds that a trial takes the driver, Optuna's own calls apart. Then
-fills a study with trials, and prints the seconds and the memory that its table takes from the storage and from
-trials.csv. Some minutes; the storage is filled without waiting for the disk, and measured with it.
+trial 10 and at a later one it prints the milliseconds that a trial takes the driver, Optuna's own calls apart, and
+those that a terminal takes to show the front. Then fills a study with trials, and prints the seconds and the memory
+that its table takes from the storage and from trials.csv. Some minutes; the storage is filled without waiting for the
+disk, and measured with it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import torch
 import typer
 from optuna.trial import TrialState, create_trial
 
+from stdc_lab.analysis.frame import GrowingStudy, load_study
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.machine import environment
 from stdc_lab.profiling import profile
@@ -70,7 +72,9 @@ def main(
     for before in (10, late):
         with tempfile.TemporaryDirectory() as folder:
             total, own = overhead(config, Path(folder), before)
+            anew, grown = seconds_of_the_live_front(Path(folder))
         print(f"trial {before:>6}: {total:6.1f} ms in all, {own:6.1f} ms of them Optuna's, {total - own:6.1f} ms ours")
+        print(f"trial {before:>6}: {1000 * grown:6.1f} ms for the front on a terminal, {1000 * anew:6.1f} ms read anew")
     with tempfile.TemporaryDirectory() as folder:
         filled(config, Path(folder), table)
         run_study(config, folder, trials=1, crew=Instant(config))  # writes trials.csv
@@ -160,6 +164,19 @@ def overhead(config: StudyConfig, folder: Path, before: int) -> tuple[float, flo
     ticks = Ticks(crew, lambda: spent[0])
     run_study(config, folder, trials=before + MEASURED + 1, crew=crew, watcher=ticks)
     return tuple(1000 * float(value) for value in np.median(np.diff(ticks.at, axis=0), axis=0))  # type: ignore[return-value]
+
+
+def seconds_of_the_live_front(folder: Path) -> tuple[float, float]:
+    """Seconds of the processor for a study's table: read anew, and by a reader that has read it before."""
+    growing = GrowingStudy(folder)
+    growing.load()
+    spent = []
+    for load in (lambda: load_study(folder), growing.load):
+        started = time.process_time()
+        load()
+        spent.append(time.process_time() - started)
+    growing.close()
+    return spent[0], spent[1]
 
 
 def timed_optuna() -> list[float]:

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import torch
 
+from stdc_lab.arithmetic import Arithmetic, describe
 from stdc_lab.errors import StdcLabError
 from stdc_lab.records import Environment
 
@@ -27,6 +28,13 @@ log = logging.getLogger(__name__)
 LOCK_VARIABLE = "STDC_LAB_LOCK"
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "failed to allocate")
 RUNTIME_PACKAGES = ("onnxruntime", "openvino")
+_ONEDNN_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+_ISA_WITHOUT_BFLOAT16 = frozenset(
+    ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
+)
+"""Instruction sets that oneDNN can be held back to by a variable, and computes no bfloat16 with."""
+_NEEDED_CAPABILITY = {"float16": (5, 3), "bfloat16": (8, 0), "tf32": (8, 0)}
+"""Of a GPU, by dtype."""
 Module = TypeVar("Module", bound=torch.nn.Module)
 
 
@@ -57,10 +65,30 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     """
     if precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+    if computes_natively("bfloat16", device):
+        return torch.bfloat16
+    return torch.float16 if computes_natively("float16", device) else torch.float32
+
+
+def computes_natively(dtype: str, device: torch.device) -> bool:
+    """Whether the device has instructions for `float32`, `tf32`, `float16` or `bfloat16` that PyTorch uses.
+
+    What it lacks, PyTorch emulates: with that dtype's rounding, but slower than float32. TensorFloat-32 is not
+    emulated, float32 takes its place. What other libraries make of it is theirs to say.
+    """
+    if dtype == "float32":
+        return True
     if device.type == "cuda":
-        native = torch.cuda.get_device_capability(device) >= (8, 0)
-        return torch.bfloat16 if native else torch.float16
-    return torch.bfloat16 if _cpu_flags() & {"avx512_bf16", "amx_bf16"} else torch.float32
+        return torch.cuda.get_device_capability(device) >= _NEEDED_CAPABILITY[dtype]
+    # float16 is no dtype of ours on a CPU.
+    return dtype == "bfloat16" and bool(_cpu_flags() & {"avx512_bf16", "amx_bf16"}) and _onednn_may_use_bfloat16()
+
+
+def not_native(dtype: str, device: torch.device) -> str | None:
+    """What to say of a dtype that the device does not compute natively; None if it does."""
+    if computes_natively(dtype, device):
+        return None
+    return f"not native here: PyTorch finds no {dtype} on this {'GPU' if device.type == 'cuda' else 'processor'}"
 
 
 def place(module: Module, device: torch.device) -> Module:
@@ -122,8 +150,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def environment(device: torch.device, threads: int) -> Environment:
-    """The machine and the versions behind a figure measured on `device` with so many CPU threads."""
+def default_threads() -> int:
+    """CPU threads unless somebody says how many: one a core, or fewer if OMP_NUM_THREADS asks for fewer."""
+    # As OpenMP reads it: a list is of nested levels, of which the first is meant; what is no number is passed over.
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return min(usable_cores(), int(wanted)) if wanted.isdecimal() and int(wanted) else usable_cores()
+
+
+def environment(device: torch.device, threads: int, computed: Arithmetic | None = None) -> Environment:
+    """The machine and the versions behind a figure measured on `device` with so many CPU threads, computed so."""
     processor = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
     parts = {
         "device": device.type,
@@ -143,6 +178,7 @@ def environment(device: torch.device, threads: int) -> Environment:
         fingerprint=digest,
         clock_mhz=_clock_mhz(device),
         versions=_versions(),
+        arithmetic=None if computed is None else describe(computed, device),
     )
 
 
@@ -275,6 +311,20 @@ def _cpu_flags() -> set[str]:
         if line.startswith("flags"):
             return set(line.partition(":")[2].split())
     return set()
+
+
+def _onednn_may_use_bfloat16() -> bool:
+    """Whether oneDNN, which computes PyTorch's convolutions, was left the processor's bfloat16.
+
+    The system tells of the processor's instructions however the variable holds oneDNN back. PyTorch says no below
+    AVX-512, and yes at an AVX-512 without bfloat16, which takes three times as long as float32: hence the names.
+    """
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    limit = next(filter(None, map(os.environ.get, _ONEDNN_LIMITS)), "")
+    return limit.upper() not in _ISA_WITHOUT_BFLOAT16
 
 
 def _cpu_lines() -> list[str]:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,3 +44,9 @@ def crew(own_lock_and_cache: Path, without_tensorboard: None) -> Iterator["Crew"
 
     with Crew() as crew:
         yield crew
+
+
+@pytest.fixture
+def lent_crew(crew: "Crew", monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker of all studies for a command that would start one of its own."""
+    monkeypatch.setattr("stdc_lab.search.driver.Crew", lambda jobs, devices: nullcontext(crew))

@@ -1,16 +1,20 @@
 """What tells one training from another."""
 
+import pytest
+
 from stdc_lab import DataConfig, StdcSpec, TrainConfig
 from stdc_lab.config import TrainingHeads
-from stdc_lab.records import Environment, profile_key, trial_key
+from stdc_lab.records import Circumstances, Environment, keys, profile_key, trial_key
+
+CPU = Circumstances(contents="aaaa", auto_precision="float32")
 
 
 def test_the_keys_of_trainings_that_are_done_stay_as_they_are():
     """Folders of finished trials are named so: another digest, and no training would be found again."""
-    assert trial_key(StdcSpec(), TrainConfig(), DataConfig(), 0) == "73adfafd42158227"
+    assert trial_key(StdcSpec(), TrainConfig(), DataConfig(), 0, CPU) == "6b76ce39a3361772"
     train = TrainConfig(iterations=700, heads=TrainingHeads(detail_strides=(4, 8)))
     data = DataConfig(name="camvid", size=(180, 240), split="drive")
-    assert trial_key(StdcSpec(base_width=32), train, data, 3) == "ac140e8284423689"
+    assert trial_key(StdcSpec(base_width=32), train, data, 3, CPU) == "610fbdf60987da3b"
 
 
 def test_whatever_changes_a_training_changes_its_key():
@@ -23,8 +27,62 @@ def test_whatever_changes_a_training_changes_its_key():
         trial_key(spec, TrainConfig(augmentation={"flip": False}), data, 0),
         trial_key(spec, train, DataConfig(size=(96, 160)), 0),
         trial_key(spec, train, data, 1),
+        trial_key(spec, train, data, 0, CPU),
+        trial_key(spec, train, data, 0, Circumstances("aaaa", "bfloat16")),
+        trial_key(spec, train, data, 0, Circumstances("bbbb", "float32")),
     ]
     assert len(set(keys)) == len(keys)
+
+
+def test_no_key_is_that_of_a_training_from_when_a_seed_drew_other_numbers(monkeypatch):
+    now = trial_key(StdcSpec(), TrainConfig(), DataConfig(), 0, CPU)
+    assert now != "73adfafd42158227"
+    monkeypatch.setattr(keys, "DRAWS_VERSION", keys.DRAWS_VERSION + 1)
+    assert trial_key(StdcSpec(), TrainConfig(), DataConfig(), 0, CPU) != now
+
+
+def key_of(settings, here=CPU):
+    return trial_key(StdcSpec(), TrainConfig.model_validate(settings), DataConfig(), 0, here)
+
+
+OHEM, NO_DETAILS = {"cross_entropy": "ohem"}, {"detail_strides": ()}
+DETAILS = [
+    {"detail_bce": 0.5}, {"detail_dice": 0.5}, {"detail_target": "corrected"}, {"detail_target_strides": (1,)},
+    {"detail_fusion": "decaying"}, {"detail_weighting": "balanced"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("idle", "otherwise"),
+    [
+        ({"data_workers": 4}, {}),
+        ({"loss": {"ohem_threshold": 0.5}}, {}),
+        ({"loss": {"ohem_min_kept": 0.5}}, {}),
+        ({"loss": {"auxiliary": 0.5}, "heads": {"auxiliary": False}}, {"heads": {"auxiliary": False}}),
+        *(({"loss": loss, "heads": NO_DETAILS}, {"heads": NO_DETAILS}) for loss in DETAILS),
+    ],
+)
+def test_what_has_no_effect_changes_no_key(idle, otherwise):
+    assert key_of(idle) == key_of(otherwise)
+
+
+@pytest.mark.parametrize(
+    ("settings", "otherwise"),
+    [
+        ({"loss": {**OHEM, "ohem_threshold": 0.5}}, {"loss": OHEM}),
+        ({"loss": {**OHEM, "ohem_min_kept": 0.5}}, {"loss": OHEM}),
+        ({"loss": {"auxiliary": 0.5}}, {}),
+        *(({"loss": loss}, {}) for loss in DETAILS),
+    ],
+)
+def test_the_same_settings_change_the_key_where_they_have_an_effect(settings, otherwise):
+    assert key_of(settings) != key_of(otherwise)
+
+
+def test_the_precision_in_a_key_is_the_one_that_is_computed_in():
+    native = Circumstances("aaaa", "bfloat16")
+    assert key_of({}, native) == key_of({"precision": "bfloat16"}, native) == key_of({"precision": "bfloat16"}, CPU)
+    assert key_of({}, CPU) == key_of({"precision": "float32"}, native) != key_of({}, native)
 
 
 def test_a_default_written_out_changes_no_key():

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "stdc_lab"
 # A room may import those of lower rank only, or itself.
 RANKS = {
     "errors": 0,
+    "arithmetic": 0,
     "arch": 1,
     "config": 2,
     "records": 3,

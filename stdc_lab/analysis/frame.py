@@ -16,13 +16,13 @@ from optuna.trial import FrozenTrial
 
 from stdc_lab.analysis.confirmation import comparable_values, with_confirmations
 from stdc_lab.analysis.pareto import pareto_front
-from stdc_lab.analysis.storage import StoredStudy, read_storage
+from stdc_lab.analysis.storage import StoredStudy, StudyReader, read_storage
 from stdc_lab.arch import ArchSpec
-from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, Objective
+from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, OF_LATENCY, QUIET_SPREAD, Constraint, Interval, Objective
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
 
-TEXT_COLUMNS = ("state", "arch_id", "trial_key", "reference", "arm", "fingerprint", "reason", "arch")
+TEXT_COLUMNS = ("state", "arch_id", "trial_key", "reference", "arm", "fingerprint", "latency_note", "reason", "arch")
 WHOLE_COLUMNS = (
     "number",
     "seed",
@@ -34,7 +34,15 @@ WHOLE_COLUMNS = (
     "confirms",
     "confirmed_seeds",
 )
-BOOLEAN_COLUMNS = ("on_front", "on_confirmed_front", "feasible", "screened", "retimed")
+BOOLEAN_COLUMNS = (
+    "on_front",
+    "on_confirmed_front",
+    "feasible",
+    "doubtful",
+    "screened",
+    "retimed",
+    "latency_noisy",
+)
 COLUMNS = (
     "number",
     "state",
@@ -47,6 +55,10 @@ COLUMNS = (
     "latency_ms",
     "latency_p95_ms",
     "latency_spread",
+    "latency_ms_low",
+    "latency_ms_high",
+    "latency_noisy",
+    "latency_note",
     "latency_ms_in_search",
     "latency_ratio",
     "retimed",
@@ -64,6 +76,7 @@ COLUMNS = (
     "on_confirmed_front",
     "confirms",
     "feasible",
+    "doubtful",
     "screened",
     "fps",
     "gflops",
@@ -85,6 +98,10 @@ COPIED = (
     "latency_ms",
     "latency_p95_ms",
     "latency_spread",
+    "latency_ms_low",
+    "latency_ms_high",
+    "latency_noisy",
+    "latency_note",
     "latency_ratio",
     "fingerprint",
     "macs",
@@ -103,23 +120,51 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
     """A study's trials, a row each, in the order of their numbers; what was not measured is NaN.
 
     Columns: `COLUMNS`, then one for each varied parameter (`base_width`, `depths.stage3`, …). Beside what the
-    design's table of words defines: `latency_spread` is interquartile range over median; after `search --retime`
+    design's table of words defines: `latency_spread` is interquartile range over median, `latency_ms_low` and
+    `latency_ms_high` the ends of the median's 95 % interval, `latency_noisy` whether this is wider or the calls more
+    scattered than was asked for, `latency_note` what else is wrong with a latency; after `search --retime`
     the latencies are the new ones (`retimed` True) and the first are kept as `latency_ms_in_search`; `on_front`
-    is over complete, feasible trials by the study's objectives; `confirms`: the number of the trial that this one
-    trained again with a fresh seed, and `confirmed_…`: what all of these came to, see `with_confirmations`;
-    `feasible`: no limit or constraint is known to be broken; `screened`: not trained, for what theory or the profile
-    says; `gflops` is 2·MACs/10⁹; `arch` is JSON for `ArchSpec.from_dict`. What is outside the space has its
-    parameters read off its architecture where that is
-    possible. `attrs` holds `study_name`, `objectives` (texts) and `retimed_at` (ISO text or None).
+    is over complete, feasible trials by the study's objectives, a latency being the median of the latest timing;
+    `confirms`: the number of the trial that this one trained again with a fresh seed, and `confirmed_…`: what all of
+    these came to, see `with_confirmations`; `feasible`: no limit or constraint is known to be broken, one on latency
+    only by the whole interval of its latest timing; `doubtful`: that interval holds the bound, or lies beyond it but
+    the timing was noisy; `screened`: not trained, for what theory or the profile says; `gflops` is 2·MACs/10⁹; `arch`
+    is JSON for `ArchSpec.from_dict`. What is outside the space has its parameters read off its architecture where that
+    is possible. `attrs` holds `study_name`, `objectives` (texts) and `retimed_at` (ISO text or None).
 
     folder_or_url: a study's folder, or a storage's URL (`sqlite:///…`); with several studies in it,
     `study_name` says which. Raises `StudyError` if it cannot be read; never makes or changes a file.
     """
-    stored = read_storage(folder_or_url, study_name)
+    return _frame_of(read_storage(folder_or_url, study_name), {})
+
+
+class GrowingStudy:
+    """`load_study` of a folder in which a search is at work: each call reads what has come since the last one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._reader = StudyReader(folder)
+        self._rows: dict[int, dict[str, Any]] = {}
+
+    def load(self) -> pd.DataFrame:
+        """The same frame as `load_study` gives, while no latency is measured anew."""
+        return _frame_of(self._reader.read(), self._rows)
+
+    def close(self) -> None:
+        """Let go of the storage."""
+        self._reader.close()
+
+
+def _frame_of(stored: StoredStudy, known: dict[int, dict[str, Any]]) -> pd.DataFrame:
+    """known: the rows of finished trials by number, taken from here and added to."""
     names = _varied_names(stored)
     retimed = stored.user_attrs.get("retimed")
     latencies = Retimed(retimed if isinstance(retimed, dict) else {}, stored.config)
-    rows = [_row(trial, stored, latencies) for trial in stored.trials]
+    rows = []
+    for trial in stored.trials:
+        row = known.get(trial.number) or _row(trial, stored, latencies)
+        if trial.state.is_finished():
+            known[trial.number] = row
+        rows.append(row)
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *names])
     frame = _typed(frame.sort_values("number", ignore_index=True))
     frame["fps"] = 1000 / frame["latency_ms"]
@@ -179,20 +224,32 @@ class Retimed:
 
     def __init__(self, by_arch: Mapping[str, Any], config: StudyConfig | None) -> None:
         self.by_arch = by_arch
-        compared_with = next(iter(config.known_networks.values()), None) if config is not None else None
-        self.compared_with_ms = self._median(compared_with.arch_id) if compared_with is not None else None
+        self.compared_with = next(iter(config.known_networks.items()), None) if config is not None else None
 
     def of(self, arch_id: str, ratio: float | None) -> dict[str, Any]:
         """What replaces the latencies of the search; nothing for an architecture that was not timed anew. A ratio is
-        taken anew where there was one."""
+        taken anew where there was one: from the rounds that both were timed in, or else of the two medians."""
+        anew = self.by_arch.get(arch_id)
         median = self._median(arch_id)
-        if median is None:
+        if median is None or not isinstance(anew, dict):
             return {}
-        anew = self.by_arch[arch_id]
+        low, high = anew.get("ci95_ms") or (None, None)
         row = {"retimed": True, "latency_ms": median, "latency_p95_ms": anew.get("p95_ms")}
-        if ratio is not None and self.compared_with_ms is not None:
-            row["latency_ratio"] = median / self.compared_with_ms
-        return row | {"latency_spread": anew.get("spread")}
+        row |= {"latency_ms_low": low, "latency_ms_high": high, "latency_spread": anew.get("spread")}
+        row |= {"latency_noisy": anew.get("noisy"), "latency_note": anew.get("note")}
+        return row | (self._ratio(anew, median) if ratio is not None else {})
+
+    def _ratio(self, anew: Mapping[str, Any], median: float) -> dict[str, Any]:
+        if self.compared_with is None:
+            return {}
+        name, other = self.compared_with
+        if anew.get("reference") == name and anew.get("times_as_fast"):
+            low, high = (1 / end for end in anew.get("times_as_fast_ci95") or [anew["times_as_fast"]] * 2)
+            return {"latency_ratio": 1 / anew["times_as_fast"], "latency_ratio_low": high, "latency_ratio_high": low}
+        other_ms = self._median(other.arch_id)
+        if other_ms is None:
+            return {}
+        return {"latency_ratio": median / other_ms, "latency_ratio_low": None, "latency_ratio_high": None}
 
     def _median(self, arch_id: str) -> float | None:
         anew = self.by_arch.get(arch_id)
@@ -213,9 +270,13 @@ def _row(trial: FrozenTrial, stored: StoredStudy, retimed: Retimed) -> dict[str,
         told = zip(stored.objectives, trial.values, strict=True)
         row |= {one.figure: value for one, value in told if row.get(one.figure) is None}
     row["latency_ms_in_search"] = row["latency_ms"]
+    row |= {name: attributes.get(name) for name in ("latency_ratio_low", "latency_ratio_high")}
     row |= retimed.of(str(attributes.get("arch_id")), row["latency_ratio"])
     row["screened"] = bool(attributes.get("screened"))
+    if row["latency_noisy"] is None:  # of an older version, or never timed
+        row["latency_noisy"] = (row["latency_spread"] or 0) > QUIET_SPREAD
     row["feasible"] = _is_feasible(trial, stored.config, row)
+    row["doubtful"] = _is_doubtful(stored.config, row)
     arch = attributes.get("arch")
     row["arch"] = json.dumps(arch) if isinstance(arch, dict) else None
     if isinstance(arch, dict) and not trial.params and stored.config is not None:
@@ -231,8 +292,22 @@ def _is_feasible(trial: FrozenTrial, config: StudyConfig | None, row: Mapping[st
     for constraint in config.constraints if config is not None else ():
         value = row.get(constraint.figure)
         if value is not None:
-            excess[str(constraint)] = constraint.excess(float(value))
+            excess[str(constraint)] = constraint.excess(float(value), _interval(row, constraint))
     return all(value <= 0 for value in excess.values())
+
+
+def _is_doubtful(config: StudyConfig | None, row: Mapping[str, Any]) -> bool:
+    """Whether a constraint on latency is to be judged by another timing."""
+    return any(
+        constraint.is_doubtful(float(value), _interval(row, constraint), noisy=bool(row["latency_noisy"]))
+        for constraint in (config.constraints if config is not None else ())
+        if constraint.figure in OF_LATENCY and (value := row.get(constraint.figure)) is not None
+    )
+
+
+def _interval(row: Mapping[str, Any], constraint: Constraint) -> Interval | None:
+    low, high = (row.get(f"{constraint.figure}_{end}") for end in ("low", "high"))
+    return None if low is None or high is None else (float(low), float(high))
 
 
 def _read_off(spec: ArchSpec, config: StudyConfig, arm: str | None) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
+TUKEYS_FENCE = 3.0
+"""By how many times the distance of its quartiles a value is beyond the upper one that is far out."""
 
 
 def pareto_front(values: Any, maximize: Sequence[bool]) -> BoolArray:
@@ -65,8 +67,11 @@ def hypervolume(values: Any, maximize: Sequence[bool], reference: Sequence[float
 def hypervolume_growth(values: Any, maximize: Sequence[bool], last: int) -> float:
     """By what share of what it was the `last` rows of `values` (N×M) have made the hypervolume grow.
 
-    The reference is the worst that any row has in each column and a tenth of the column's range beyond, so that no
-    unit and no choice of a corner decides. NaN if no row before the last ones is complete: there is nothing to grow.
+    The reference is the worst that any row has in each column, but what is far out (Tukey's outer fence: three times
+    the quartiles' distance beyond the upper one), and a tenth of what is left of the column's range beyond, so that no
+    unit, no choice of a corner and no single bad row decides. What lies beyond it adds nothing. NaN if no row before
+    the last ones is complete: there is nothing to grow. Infinite if none of them is within the reference, and a last
+    one is.
     """
     points = _checked(values, maximize)
     measured = points[~np.isnan(points).any(axis=1)]
@@ -74,11 +79,16 @@ def hypervolume_growth(values: Any, maximize: Sequence[bool], last: int) -> floa
     if not len(measured) or np.isnan(before).any(axis=1).all():
         return float("nan")
     losses = _as_losses(measured, maximize)
-    spread = np.ptp(losses, axis=0)
-    corner = losses.max(axis=0) + np.where(spread > 0, spread / 10, 1.0)
-    reference = np.where(np.asarray(maximize), -corner, corner)
-    was = hypervolume(before, maximize, [float(value) for value in reference])
-    return hypervolume(points, maximize, [float(value) for value in reference]) / was - 1
+    lower, upper = np.quantile(losses, (0.25, 0.75), axis=0)
+    within = losses <= upper + TUKEYS_FENCE * (upper - lower)
+    worst = np.where(within, losses, -np.inf).max(axis=0)
+    spread = worst - losses.min(axis=0)
+    corner = worst + np.where(spread > 0, spread / 10, 1.0)
+    reference = [float(value) for value in np.where(np.asarray(maximize), -corner, corner)]
+    was, now = hypervolume(before, maximize, reference), hypervolume(points, maximize, reference)
+    if was == 0:
+        return float("inf") if now > 0 else 0.0
+    return now / was - 1
 
 
 def _as_losses(points: FloatArray, maximize: Sequence[bool]) -> FloatArray:

@@ -100,6 +100,31 @@ def read_storage(folder_or_url: str | Path, study_name: str | None = None) -> St
         raise StudyError(f"{shown}: the driver of this kind of database is not installed: {error}") from error
 
 
+class StudyReader:
+    """A study's folder that is read again and again: what is finished is taken from its storage once.
+
+    Raises `StudyError` when it is made, as `read_storage` does.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._config = read_study_config(folder)
+        self._shown = str(folder / STORAGE_FILE)
+        self._storage = _open(_sqlite_place(folder / STORAGE_FILE), self._shown)
+        # Optuna keeps the finished trials of a study that stays open.
+        self._study = optuna.load_study(
+            study_name=self._config.name, storage=self._storage, sampler=optuna.samplers.RandomSampler()
+        )
+
+    def read(self) -> StoredStudy:
+        """The study as it is now."""
+        return _stored(self._study, self._config, self._shown)
+
+    def close(self) -> None:
+        """Let go of the storage."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+
 def _read(place: Place, shown: str, study_name: str | None, config: StudyConfig | None) -> StoredStudy:
     storage = _open(place, shown)
     try:
@@ -108,12 +133,16 @@ def _read(place: Place, shown: str, study_name: str | None, config: StudyConfig 
         if wanted not in names:
             raise StudyError(f"{shown}: no study {wanted!r} in it; there: {', '.join(names) or 'none'}")
         study = optuna.load_study(study_name=wanted, storage=storage, sampler=optuna.samplers.RandomSampler())
-        own = config if config is not None and config.name == wanted else None
-        objectives = _objectives(study, shown)
-        return StoredStudy(wanted, tuple(study.get_trials(deepcopy=False)), study.user_attrs, own, objectives)
+        return _stored(study, config, shown)
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+def _stored(study: optuna.Study, config: StudyConfig | None, shown: str) -> StoredStudy:
+    own = config if config is not None and config.name == study.study_name else None
+    trials = tuple(study.get_trials(deepcopy=False))
+    return StoredStudy(study.study_name, trials, study.user_attrs, own, _objectives(study, shown))
 
 
 def _objectives(study: optuna.Study, shown: str) -> tuple[Objective, ...]:

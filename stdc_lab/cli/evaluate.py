@@ -76,7 +76,11 @@ def evaluate_command(
             checkpoint, found, config, loaded, chosen, scales=scales, flip=flip, on_progress=tell
         )
     console = Console(stderr=json is not None and str(json) == "-", highlight=False, soft_wrap=True)
-    _print(console, result, same=config == found.data and scales == (found.evaluation_scale,) and not flip)
+    same_scale = scales == (found.evaluation_scale,) and not flip
+    same_images = None if found.val_contents is None else found.val_contents == loaded.val.contents
+    if config != found.data:
+        same_images = False
+    _print(console, result, own_record(result.recorded_miou, same_images, same_scale))
     if json is not None:
         write_json(result.model_dump_json(indent=1), json)
 
@@ -107,14 +111,30 @@ def choose_data(checkpoint: Path, recorded: DataConfig | None, name: str | None,
     return read_data_config(str(name), **{"size": recorded.size, **given})
 
 
+def own_record(miou: float | None, same_images: bool | None, same_scale: bool) -> str | None:
+    """In words, how a checkpoint's own mIoU stands to what was evaluated here; None if it has none.
+
+    same_images: whether it is of the same images and labels; None if the checkpoint does not say of which it is.
+    """
+    if miou is None:
+        return None
+    if same_images and same_scale:
+        return f"the checkpoint's own record, same data and scale: mIoU {_shown(miou)}"
+    if same_images is None:
+        return f"the checkpoint says mIoU {_shown(miou)}, but not of which images: not to be compared"
+    other = [] if same_images else ["of other data"]
+    other += [] if same_scale else ["at another scale"]
+    return f"the checkpoint says mIoU {_shown(miou)} {' and '.join(other)}: not to be compared"
+
+
 def _named_by(data: list[str] | None) -> str | None:
     """The data set that a single `--data NAME=PATH` is about; None without one."""
     name, equals, _ = data[0].partition("=") if data and len(data) == 1 else ("", "", "")
     return name if equals else None
 
 
-def _print(console: Console, result: EvaluationResult, same: bool) -> None:
-    """`same`: the protocol is that of the training, so both mIoU may stand side by side."""
+def _print(console: Console, result: EvaluationResult, recorded: str | None) -> None:
+    """`recorded`: what is to be said of the checkpoint's own mIoU."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -134,8 +154,8 @@ def _print(console: Console, result: EvaluationResult, same: bool) -> None:
         f"[bold]mIoU {_shown(result.miou)}[/bold]  pixel accuracy {_shown(result.pixel_accuracy)}  "
         f"boundary F {_shown(result.boundary_f)}"
     )
-    if same and result.recorded_miou is not None:
-        console.print(f"the checkpoint's own record, same data and scale: mIoU {_shown(result.recorded_miou)}")
+    if recorded is not None:
+        console.print(recorded, markup=False)
     for line in protocol_lines(result.protocol):
         console.print("  " + line, markup=False)
     console.print(f"  evaluated in {result.seconds:.1f} s")

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 CLAIM = {"times_as_fast": 2.5, "share": "about a third"}
 """Of the paper: STDC2 against ResNet-50."""
-NOISY = "noisy: the machine was not quiet, also when it was measured again; close other programs before you trust these"
+NOISY = "noisy: the machine was not quiet while this was timed; close other programs before you trust these"
+INTERVAL = "the interval is of the median of the process, under drift of this window; it counts blocks, not calls"
 RATIO_NOTE = "×: times as fast as the reference in the same rounds"
 
 
@@ -26,24 +27,26 @@ def headline(latency: LatencyResult) -> str:
 
 
 def how(latency: LatencyResult) -> str:
-    """What was timed, how often, and the memory that it took."""
+    """What was timed, how often, what the interval is of, and the memory that it took."""
     _, _, height, width = latency.input_shape
-    again = f" in the best of {latency.attempts} attempts" if latency.attempts > 1 else ""
+    windows = f" of {latency.attempts} windows" if latency.attempts > 1 else ""
+    blocks = "" if latency.blocks is None else f" in {latency.blocks} blocks{windows}"
     memory = "" if latency.peak_memory_bytes is None else f"; {_mib(latency.peak_memory_bytes)} MiB more at its peak"
     threads = f", {latency.threads} thread{'s' if latency.threads > 1 else ''}" if latency.device == "cpu" else ""
     return (
         f"{latency.runtime}, {latency.layout}, {latency.dtype}, 1×3×{height}×{width}{threads}: {latency.repeats} calls"
-        f"{again} after {latency.warmup_repeats} of warm-up{memory}"
+        f"{blocks} after {latency.warmup_repeats} of warm-up{memory}\n{INTERVAL}"
     )
 
 
 def where(environment: Environment) -> str:
     """The machine and the versions."""
     clock = "" if environment.clock_mhz is None else f", {environment.clock_mhz:,.0f} MHz"
+    computed = "" if environment.arithmetic is None else f"; {environment.arithmetic}"
     versions = "".join(f", {name} {version}" for name, version in environment.versions.items())
     return (
         f"{environment.device}: {environment.processor}{clock}; Python {environment.python}, torch {environment.torch}"
-        f"{versions}; fingerprint {environment.fingerprint}"
+        f"{versions}{computed}; fingerprint {environment.fingerprint}"
     )
 
 
@@ -84,7 +87,8 @@ def runtimes_table(results: Sequence[ProfileResult]) -> Table:
     columns += ["ms", "±", *([] if several else ["p95"]), "×", "img/s†", "peak MiB", "error", "same"]
     rows, reasons = [], []
     for one in found:
-        cells = [*([one.network] if several else []), one.runtime, one.dtype, *([str(one.batch)] if batches else [])]
+        dtype = f"{one.dtype}~" if one.emulated else one.dtype
+        cells = [*([one.network] if several else []), one.runtime, dtype, *([str(one.batch)] if batches else [])]
         latency, agreement = one.latency, one.agreement
         error = ("–", "–") if agreement is None else (_error(agreement.max_rel_error), _share(agreement.argmax_share))
         if latency is None:
@@ -144,10 +148,12 @@ def _notes(found: Sequence[RuntimeResult], reasons: Sequence[str]) -> tuple[str,
     ratio = "" if reference is None else f"{RATIO_NOTE} ({reference}). "
     weights = {one.agreement.weights for one in found if one.agreement is not None}
     notes.append(
-        f"±: the median's 95 % interval, to its farther side. {ratio}† derived: 1000 × batch / ms. peak: memory during "
-        "a call; –: kept between calls. error (largest, over the largest logit) and same (class, share of pixels): "
-        "against float32 eager PyTorch, before it was timed."
+        "±: the 95 % interval of the median (of the process; under drift, of this window), to its farther side. "
+        f"{ratio}† derived: 1000 × batch / ms. peak: memory during a call; –: kept between calls. error (largest, over "
+        "the largest logit) and same (class, share of pixels): against float32 eager PyTorch, before it was timed."
     )
+    if any(one.emulated for one in found):
+        notes[-1] += " ~: emulated, as nothing here computes that dtype natively."
     if "random" in weights:
         notes[-1] += " The weights are fresh, with norms that fit the images; a checkpoint's are compared as trained."
     if any(one.latency is not None and one.latency.noisy for one in timed):

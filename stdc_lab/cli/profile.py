@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv as csv_format
 import io
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from stdc_lab.cli.options import read_architecture, read_size, write_json, write_text
+from stdc_lab.cli.profile_progress import profiling_progress
 from stdc_lab.errors import ConfigError, SpecError
 
 if TYPE_CHECKING:
@@ -33,17 +33,20 @@ HEAD = "seg: the deployed segmenter. cls: the classifier that is pretrained."
 HEADS = "Also what these training heads cost: auxiliary and detail strides, as auxiliary,8; or all."
 RUNTIME = (
     "Also in these runtimes (eager, folded, compile, openvino_bf16 …), separated by commas, compared with eager and "
-    "ranked; all: what is installed."
+    "ranked; all: what is installed and native here."
 )
 BATCH = "Batch sizes for the runtimes (default: channels_last), separated by commas."
+THREADS = "CPU threads; default: one a core, or OMP_NUM_THREADS if that is fewer."
 REFERENCE = "The network that ratios are to; default: the first baseline, else the first."
-SECONDS = "How long each network is timed at most, noisy ones once more."
+SECONDS = "How long each network is timed; noisy ones twice as long, slow ones for seven calls."
 PRECISION = "How narrow the median's 95 % interval is to be, as a share of it."
 DETAILS = "All tables of every network; default: of a single one."
 FILE = "(- for stdout)."
 PIPE_WIDTH = 160
-MIN_REPEATS = 9
-"""The second and the eighth of nine are a 95 % interval of the median, and profiling is to answer in ten seconds."""
+MIN_REPEATS = 7
+"""The range of seven calls is a 95 % interval of the median at two looks, and profiling is to answer in 15 s also
+where a call takes one."""
+WARMUP_S = 1.0
 STRIDES = (2, 4, 8, 16)
 MAX_BATCH = 1024
 PICTURES = (".png", ".svg")
@@ -66,7 +69,7 @@ def profile_command(
     stages: Annotated[bool, typer.Option("--stages", help="Also how long each stage takes.")] = False,
     reference: Annotated[str | None, typer.Option(help=REFERENCE)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; default: one a core.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help=THREADS)] = None,
     seconds: Annotated[float, typer.Option(min=0.1, max=600, help=SECONDS)] = 1.5,
     precision: Annotated[float, typer.Option(min=0.001, max=1, help=PRECISION)] = 0.02,
     latency: Annotated[bool, typer.Option(help="Measure latency; without it, only count.")] = True,
@@ -93,7 +96,12 @@ def profile_command(
     names = _names(arch)
     chosen_reference = _read_reference(reference, names) if latency else None
     config = LatencyConfig(
-        size=sizes[0], threads=threads, measure_s=seconds, precision=precision, min_repeats=MIN_REPEATS
+        size=sizes[0],
+        threads=threads,
+        warmup_s=WARMUP_S,
+        measure_s=seconds,
+        precision=precision,
+        min_repeats=MIN_REPEATS,
     )
     console = _console([json, csv, markdown])
 
@@ -115,20 +123,19 @@ def profile_command(
         heads=training_heads,
         depth=3 if blocks else 2 if modules else 1,
     )
-    with console.status("profiling") if console.is_terminal else nullcontext() as status:
-
-        def tell(what: str, share: float) -> None:
-            if status is not None:
-                status.update(f"{what} {share:.0%}" if share else what)
-
-        results = profile_together(subjects, request, config, chosen, tell)
+    makings = len(subjects) * len(runtimes) * len(sizes) * len(batches)
+    with profiling_progress(len(runtimes), makings) as heard:
+        results = profile_together(subjects, request, config, chosen, heard.tell, heard.forecast)
     shown = [result.network or "" for result in results]
     if len(sizes) > 1:
         shown = [f"{name} {one.size[0]}×{one.size[1]}" for name, one in zip(shown, results, strict=True)]
     tables = _print(console, shown, results, len(results) == 1 if details is None else details)
     if "all" in wanted.split(","):
+        timed = {one.name for one in runtimes}
         for name, reason in left_out(chosen).items():
-            console.print(f"{name} was left out: {reason}", style="dim", markup=False)
+            if name in timed:
+                continue
+            console.print(f"{name} was left out: {reason}", style="dim", markup=False, soft_wrap=True)
     if json is not None:
         write_json("[" + ",\n".join(result.model_dump_json(indent=1) for result in results) + "]", json)
     if csv is not None:

@@ -38,7 +38,8 @@ def search_command(
         float | None, typer.Option(help="With --confirm: a near tie is less than this mIoU behind the front.")
     ] = None,
     retime: Annotated[
-        bool, typer.Option("--retime", help="Train nothing: time all finished architectures anew, interleaved.")
+        bool,
+        typer.Option("--retime", help="Train nothing: time what was finished or screened out anew, in turns."),
     ] = False,
     status: Annotated[
         Path | None, typer.Option(metavar="STUDY_DIR", help="Run nothing: say how far a study is, from any terminal.")
@@ -88,9 +89,12 @@ def search_command(
 
     watcher = ConsoleWatcher()
     if retime:
+        said: list[str] = []
         with watcher.retiming() as on_progress:
-            retime_study(folder, device=device, on_progress=on_progress)
+            retime_study(folder, device=device, on_progress=on_progress, say=said.append)
         print_front(folder)
+        for line in said:
+            typer.echo(line)
         return
     with watcher:
         outcome = run_study(

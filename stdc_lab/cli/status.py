@@ -62,6 +62,21 @@ def print_status(folder: Path, console: Console | None = None) -> None:
         at_once = max(1, len(running))
         console.print(f"about {clock(seconds * left / at_once)} left: {left} trainings, {at_once} at a time")
     console.print(front_table(trained))
+    for line in doubts(frame):
+        console.print(line, markup=False)
+
+
+def doubts(frame: pd.DataFrame) -> list[str]:
+    """What another timing would have to decide."""
+    open_rows = frame[frame["doubtful"] & frame["duplicate_of"].isna()]
+    screened = int(open_rows["screened"].sum())
+    trained = len(trained_rows(open_rows))
+    lines = []
+    if trained:
+        lines.append(f"? {trained} trained: another timing has to say whether a bound on latency is met: --retime")
+    if screened:
+        lines.append(f"{screened} screened out on a noisy timing: --retime times them again, and queues what may do")
+    return lines
 
 
 def is_at_work(folder: Path) -> bool:
@@ -114,7 +129,7 @@ def front_table(trained: pd.DataFrame, *, front_only: bool = False, rows: int | 
             str(row["number"]),
             f"{row['miou']:.3f}",
             *([fresh_miou(row)] if confirmed else []),
-            f"{row['latency_ms']:.1f}",
+            f"{row['latency_ms']:.1f}{'?' if row['doubtful'] else ''}",
             f"{row['fps']:.1f}",
             f"{row['macs'] / 1e9:.2f}",
             f"{row['num_params'] / 1e6:.2f}",

@@ -13,11 +13,11 @@ from stdc_lab.cli.options import write_json
 from stdc_lab.errors import ConfigError, StudyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from stdc_lab.config.pretraining import PretrainConfig
     from stdc_lab.config.recipe import RecipeConfig
-    from stdc_lab.records import CurvePoint, TrainingOutcome
+    from stdc_lab.records import ClassifierResult, TrainingOutcome, TrainResult
 
 Recipe = TypeVar("Recipe", bound="RecipeConfig | PretrainConfig")
 PROXY_TIMES = 20
@@ -82,7 +82,7 @@ def train_command(
                 hears=Hears(watcher.account, watcher.progress, watcher.print),
             )
         if workers.first:
-            _draw(outcome.last.curve, recipe, folder, anew=watcher.steps > 0)
+            _draw(outcome.last, recipe, folder, anew=watcher.steps > 0)
             _say(outcome, folder, watcher.print)
             if json is not None:
                 write_json(outcome.model_dump_json(indent=1), json)
@@ -139,7 +139,8 @@ def pretrain_command(
             if outcome.best_top1 is not None:
                 best = f"best: top-1 {outcome.best_top1:.4f} at iteration {outcome.best_iteration:,}"
                 watcher.print(f"{best}, chosen on these same images")
-            _draw(outcome.last.curve, recipe, folder, anew=watcher.steps > 0)
+            _say_mixed(outcome.last, watcher.print)
+            _draw(outcome.last, recipe, folder, anew=watcher.steps > 0)
             watcher.print(f"kept: {folder}/last.pt, best.pt, curve.csv, curve.png, result.json")
             watcher.print(f"next: stdc-lab train RECIPE --pretrained {folder}/last.pt")
             if json is not None:
@@ -211,7 +212,9 @@ def _lengthened(recipe: Recipe, iterations: int) -> Recipe:
     return cast("Recipe", recipe.model_copy(update={"train": changed}))
 
 
-def _draw(points: Sequence[CurvePoint], recipe: RecipeConfig | PretrainConfig, folder: Path, *, anew: bool) -> None:
+def _draw(
+    result: TrainResult | ClassifierResult, recipe: RecipeConfig | PretrainConfig, folder: Path, *, anew: bool
+) -> None:
     """The curve as a picture, its protocol below it; if not `anew`, only where there is none."""
     path = folder / "curve.png"
     if path.exists() and not anew:
@@ -226,7 +229,7 @@ def _draw(points: Sequence[CurvePoint], recipe: RecipeConfig | PretrainConfig, f
         f"{train.learning_rate:g}, {'averaged' if train.ema_decay else 'last'} weights, seed {recipe.seed}"
     )
     try:
-        save_png(curve_figure(points, train.iterations, caption), path)
+        save_png(curve_figure(result.curve, train.iterations, caption, result.computed), path)
     except OSError as error:
         raise StudyError(f"{path}: cannot be written: {error.strerror}; everything else of it is kept") from error
 
@@ -236,4 +239,13 @@ def _say(outcome: TrainingOutcome, folder: Path, say: Callable[[str], None]) -> 
     say(f"last: mIoU {last.miou:.4f}, pixel accuracy {last.pixel_accuracy:.4f} ({last.evaluated_weights} weights)")
     if outcome.best_miou is not None:
         say(f"best: mIoU {outcome.best_miou:.4f} at iteration {outcome.best_iteration:,}, chosen on these same images")
+    _say_mixed(last, say)
     say(f"kept: {folder}/last.pt, best.pt, curve.csv, curve.png, result.json\nnext: stdc-lab evaluate {folder}/last.pt")
+
+
+def _say_mixed(result: TrainResult | ClassifierResult, say: Callable[[str], None]) -> None:
+    from stdc_lab.records import mixed_computing
+
+    mixed = mixed_computing(result.computed)
+    if mixed is not None:
+        say(f"not of one piece: {mixed}")

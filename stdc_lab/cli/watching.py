@@ -15,10 +15,10 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from stdc_lab.analysis.frame import load_study
+from stdc_lab.analysis.frame import GrowingStudy, load_study
 from stdc_lab.analysis.storage import STORAGE_FILE
 from stdc_lab.cli.progress import clock
-from stdc_lab.cli.status import LIVE_ROWS, front_table, sparkline, trained_rows
+from stdc_lab.cli.status import LIVE_ROWS, doubts, front_table, sparkline, trained_rows
 from stdc_lab.records import ProfileResult, TrialRecord
 from stdc_lab.reporting.words import confirmation_sentences
 from stdc_lab.search import Watcher
@@ -48,6 +48,7 @@ class ConsoleWatcher(Watcher):
         """How many plain lines there were of a trial."""
         self.front: Table | None = None
         self.folder: Path | None = None
+        self.growing: GrowingStudy | None = None
         self.live = Live(console=self.console, transient=True, get_renderable=self._view)
         self.started_at = time.monotonic()
         self.done = self.wanted = self.done_at_start = self.screened = 0
@@ -61,15 +62,24 @@ class ConsoleWatcher(Watcher):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.live.stop()
+        self._let_go()
 
     def started(self, folder: Path, done: int, wanted: int, device: torch.device) -> None:
         self.started_at = time.monotonic()
+        self._let_go()
         self.folder, self.wanted = folder, wanted
         self.done = self.done_at_start = done
         self.bar.update(self.task, visible=False)
         self._draw_front()
         going_on = f", going on after {done}" if done else ""
         self.console.print(f"{folder}: {wanted} trials on {device}{going_on}", markup=False)
+
+    def set_aside(self, storage: Path) -> None:
+        self.console.print(
+            f"{storage.parent}: was begun with another study, which trained nothing: begun anew, for what that one "
+            f"taught its sampler holds no more; what it recorded is kept in {storage.name}",
+            markup=False,
+        )
 
     def data(self, what: str, done: int, total: int) -> None:
         self._show(f"preparing {what}", done, total, "")
@@ -148,8 +158,14 @@ class ConsoleWatcher(Watcher):
     def _draw_front(self) -> None:
         """Take the front from the storage, where somebody looks at it."""
         if self.console.is_terminal and self.folder is not None and (self.folder / STORAGE_FILE).exists():
-            trained = trained_rows(load_study(self.folder))
+            self.growing = self.growing or GrowingStudy(self.folder)
+            trained = trained_rows(self.growing.load())
             self.front = front_table(trained, front_only=True, rows=LIVE_ROWS) if len(trained) else None
+
+    def _let_go(self) -> None:
+        if self.growing is not None:
+            self.growing.close()
+        self.growing = None
 
     def _forget(self, number: int) -> None:
         task = self.tasks.pop(number, None)
@@ -175,5 +191,8 @@ def print_confirmation(folder: Path, console: Console | None = None) -> None:
 def print_front(folder: Path, console: Console | None = None) -> None:
     """Print a study's finished trials, the front marked, fastest first."""
     console = console or Console(highlight=False)
-    trained = trained_rows(load_study(folder))
+    frame = load_study(folder)
+    trained = trained_rows(frame)
     console.print("no finished trial yet" if trained.empty else front_table(trained))
+    for line in doubts(frame):
+        console.print(line, markup=False)

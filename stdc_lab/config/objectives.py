@@ -39,6 +39,12 @@ FIGURES: dict[Figure, Known] = {
     "peak_activations": Known(False, "Feature maps alive at once (elements)"),
     "peak_memory_bytes": Known(False, "Memory of a call, measured (bytes)"),
 }
+Interval = tuple[float, float]
+"""Of 95 % confidence, for a figure that scatters."""
+QUIET_SPREAD = 0.1
+"""Interquartile range over median of a latency's calls above which the machine was not quiet."""
+OF_LATENCY: tuple[Figure, ...] = ("latency_ms", "latency_ratio")
+"""Figures that scatter from one timing to another."""
 _RELATION = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*")
 
 
@@ -55,7 +61,11 @@ class Objective(Value):
 
 
 class Constraint(Value):
-    """A bound on a figure; written `latency_ms <= 20`. What does not meet it is never on the front."""
+    """A bound on a figure; written `latency_ms <= 20`. What is known to break it is never on the front.
+
+    One rule for screening, the sampler, the front and the table: a bound is broken where the whole interval of the
+    figure lies beyond it. A figure that is exact has no interval, and is taken as it is.
+    """
 
     figure: Figure
     at_most: bool
@@ -65,10 +75,21 @@ class Constraint(Value):
         bound = repr(int(self.bound)) if self.bound == int(self.bound) else repr(self.bound)
         return f"{self.figure} {'<=' if self.at_most else '>='} {bound}"
 
-    def excess(self, value: float) -> float:
-        """By what share of the bound a value lies beyond it: above 0 it is not met."""
-        share = (value - self.bound) / self.bound
-        return share if self.at_most else -share
+    def excess(self, value: float, interval: Interval | None = None) -> float:
+        """By what share of the bound a value lies beyond it, at the end of its interval that is nearest to meeting it:
+        above 0 it is known not to be met."""
+        return min(self._shares(value, interval))
+
+    def is_doubtful(self, value: float, interval: Interval | None = None, *, noisy: bool = False) -> bool:
+        """Whether to time again before relying on it: the interval holds the bound, or it was broken by a `noisy`
+        timing."""
+        shares = self._shares(value, interval)
+        return max(shares) > 0 and (noisy or min(shares) <= 0)
+
+    def _shares(self, value: float, interval: Interval | None) -> list[float]:
+        """By what share of the bound the value and the ends of its interval lie beyond it."""
+        shares = [(one - self.bound) / self.bound for one in (value, *(interval or ()))]
+        return shares if self.at_most else [-share for share in shares]
 
 
 def parse_objective(value: Any) -> Any:

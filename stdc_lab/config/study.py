@@ -21,9 +21,11 @@ class SamplerConfig(Value):
     """What proposes the next architecture."""
 
     name: Literal["tpe", "nsga2", "random"] = "tpe"
-    """`tpe` learns from trained, screened-out and infeasible trials alike; `nsga2` breeds from complete ones."""
+    """`tpe` learns from trained, screened-out and infeasible trials alike, and from those that diverged or did not fit
+    into memory; `nsga2` breeds from complete ones. After three repeats in a row either draws at random."""
     startup_trials: Annotated[int, Field(ge=1)] = 8
-    """tpe only: how many random proposals come before the model of the space is used."""
+    """tpe only: how many networks are drawn at random and trained before the model of the space is used; references
+    and what is screened out are none of them."""
     population: Annotated[int, Field(ge=2, le=10_000)] = 16
     """nsga2 only: how many complete trials make a generation."""
 
@@ -46,7 +48,8 @@ class StudyConfig(Value):
     """Ends before `trials` once so many trained trials in a row have not made the front's hypervolume grow by 0.1 %."""
     known_training: Literal["another_proposal", "new_seed"] = "another_proposal"
     """When the sampler proposes a training that was done before: its result is told again, which counts as no trial,
-    and another proposal is asked for; or it is trained once more with the next seed."""
+    and another proposal is asked for, after three such in a row a random one; or it is trained once more with the next
+    seed."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Of every training (so that trials are paired) and of the sampler; the trainings of a plan have the plan's."""
     references: tuple[str, ...] = ("stdc1", "stdc2")

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -43,6 +44,8 @@ class Arrays(NamedTuple):
     labels: Pixels
     """N×H×W."""
     names: tuple[str, ...]
+    contents: str
+    """What `contents_of` says of them."""
 
 
 class Part(NamedTuple):
@@ -67,6 +70,17 @@ def digest(content: Mapping[str, Any]) -> str:
     """20 hexadecimal digits that change with anything in `content` (whatever JSON can hold)."""
     text = json.dumps({"format": _FORMAT_VERSION, **content}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def contents_of(images: Iterable[Pixels], labels: Iterable[Pixels]) -> str:
+    """20 hexadecimal digits of pixels, as decoded and resized, in their order: equal only where all of them are.
+
+    Names and files do not count: a copy in another folder or another lossless format is the same.
+    """
+    hashed = hashlib.blake2b(digest_size=10)
+    for image, label in zip(images, labels, strict=True):
+        _add(hashed, image, label)
+    return hashed.hexdigest()
 
 
 def cached_parts(
@@ -116,6 +130,7 @@ def _build(entry: Path, size: tuple[int, int], parts: Mapping[str, Part]) -> Non
 def _write(folder: Path, part: str, size: tuple[int, int], source: Part) -> None:
     """Frame by frame and through plain writes: a full disk is then an OSError, and not the SIGBUS of a memory map."""
     names: list[str] = []
+    hashed = hashlib.blake2b(digest_size=10)
     with (folder / f"{part}_images.npy").open("wb") as images, (folder / f"{part}_labels.npy").open("wb") as labels:
         for file, shape in ((images, (source.length, *size, 3)), (labels, (source.length, *size))):
             _write_header(file, shape)
@@ -124,6 +139,7 @@ def _write(folder: Path, part: str, size: tuple[int, int], source: Part) -> None
                 raise AssertionError(f"{frame.name}: {frame.image.shape} and {frame.labels.shape}, expected {size}")
             images.write(np.ascontiguousarray(frame.image, np.uint8).data)
             labels.write(np.ascontiguousarray(frame.labels, np.uint8).data)
+            _add(hashed, frame.image, frame.labels)
             names.append(frame.name)
         if source.may_skip and 0 < len(names) < source.length:
             # A header leaves room for any number of frames, so that another one fits its place.
@@ -133,6 +149,13 @@ def _write(folder: Path, part: str, size: tuple[int, int], source: Part) -> None
         elif len(names) != source.length:
             raise AssertionError(f"{part}: {len(names)} frames, expected {source.length}")
     (folder / f"{part}_names.json").write_text(json.dumps(names), encoding="utf-8")
+    (folder / f"{part}_contents.txt").write_text(hashed.hexdigest(), encoding="utf-8")
+
+
+def _add(hashed: hashlib.blake2b, image: Pixels, labels: Pixels) -> None:
+    hashed.update(repr(image.shape).encode())
+    hashed.update(np.ascontiguousarray(image, np.uint8).data)
+    hashed.update(np.ascontiguousarray(labels, np.uint8).data)
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
@@ -145,4 +168,16 @@ def _open(entry: Path, part: str) -> Arrays:
     names = tuple(json.loads((entry / f"{part}_names.json").read_text(encoding="utf-8")))
     if not len(images) == len(labels) == len(names):
         raise ValueError(f"{part}: {len(images)} images, {len(labels)} labels, {len(names)} names")
-    return Arrays(images, labels, names)
+    return Arrays(images, labels, names, _contents(entry / f"{part}_contents.txt", images, labels))
+
+
+def _contents(path: Path, images: Pixels, labels: Pixels) -> str:
+    """As the entry says; of an entry from before it said so all pixels are read, once where that can be kept."""
+    with suppress(FileNotFoundError):
+        return path.read_text(encoding="utf-8")
+    found = contents_of(images, labels)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    with suppress(OSError):  # a cache that may only be read
+        unfinished.write_text(found, encoding="utf-8")
+        unfinished.replace(path)
+    return found

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stdc_lab.config.data import DataConfig
-from stdc_lab.data.cache import Arrays, Frame, Part, cached_parts
+from stdc_lab.data.cache import Arrays, Frame, Part, cached_parts, contents_of, digest
 from stdc_lab.data.camvid import camvid_source
 from stdc_lab.data.cityscapes import cityscapes_source
 from stdc_lab.data.classes import CLASS_COLOURS, CLASS_NAMES, Pixels
@@ -37,6 +37,8 @@ class Split:
     labels: Pixels
     """N×H×W, class ids, 255 where nothing counts."""
     names: tuple[str, ...]
+    known_contents: str | None = None
+    """`contents`, where it is known without a look at every pixel."""
 
     def __post_init__(self) -> None:
         if self.images.shape != (*self.labels.shape, 3) or len(self.names) != len(self.images):
@@ -47,6 +49,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @cached_property
+    def contents(self) -> str:
+        """A digest of images and labels: equal for equal pixels in equal order, whatever their files are called."""
+        return contents_of(self.images, self.labels) if self.known_contents is None else self.known_contents
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,16 @@ class Dataset:
     class_names: tuple[str, ...]
     class_colours: Pixels
     """Classes×3, RGB."""
+
+    @property
+    def part_contents(self) -> dict[str, str]:
+        """The contents of each part."""
+        return {"train": self.train.contents, "val": self.val.contents}
+
+    @property
+    def contents(self) -> str:
+        """A digest of all that a training sees of it: images and labels of both parts, and the classes."""
+        return digest({**self.part_contents, "classes": self.class_names})
 
     @property
     def legend(self) -> dict[str, str]:
@@ -85,6 +102,8 @@ def load_dataset(
         content, parts = source_content(source, config.size, config.skip_unreadable), _parts(source, config, report)
         names, colours = source.class_names, source.class_colours
     arrays = cached_parts(config.name, content, config.size, parts, cache)
+    if config.name == "scenes":
+        arrays = {part: kept._replace(contents=_scene_contents(content, part)) for part, kept in arrays.items()}
     return Dataset(config.name, _split(arrays["train"]), _split(arrays["val"]), names, colours)
 
 
@@ -119,7 +138,7 @@ def scene_frames(config: DataConfig, path: Path | None) -> dict[str, Part]:
 
 
 def _split(arrays: Arrays) -> Split:
-    return Split(arrays.images, arrays.labels, arrays.names)
+    return Split(arrays.images, arrays.labels, arrays.names, arrays.contents)
 
 
 def _scene_counts(config: DataConfig) -> dict[str, tuple[int, int]]:
@@ -143,6 +162,11 @@ def _scenes(config: DataConfig, path: Path | None, report: Progress) -> tuple[di
             report(f"scenes {part}", number, parts[part].length)
 
     return content, {part: Part(source.length, partial(frames, part)) for part, source in parts.items()}
+
+
+def _scene_contents(content: Mapping[str, Any], part: str) -> str:
+    """Of scenes it follows from what they are drawn by: processors may round a pixel of theirs differently."""
+    return digest({**content, "parts": {part: content["parts"][part]}})
 
 
 def _parts(source: Source, config: DataConfig, report: Progress) -> dict[str, Part]:

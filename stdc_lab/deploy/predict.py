@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from stdc_lab.arithmetic import TRAINING, computing
 from stdc_lab.config.values import show_size
 from stdc_lab.data import IMAGE_MEAN, IMAGE_STD, Pixels
 from stdc_lab.data.files import resize_image
@@ -125,7 +126,8 @@ def predict_image(predictor: Predictor, image: Pixels, speed: Speed | None = Non
     speed = speed if speed is not None else Speed()
     resized = resize_image(image, predictor.size or (image.shape[0], image.shape[1]))
     device, dtype = predictor.device, predictor.dtype
-    with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+    low = dtype != torch.float32
+    with torch.inference_mode(), computing(TRAINING), torch.autocast(device.type, dtype=dtype, enabled=low):
         inputs = to_input(resized, device)
         seen = (resized.shape[0], resized.shape[1])
         if seen not in speed.sizes:

@@ -8,7 +8,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -16,12 +16,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from stdc_lab.arithmetic import TIMING, TIMING_TF32, Arithmetic, computing
 from stdc_lab.deploy.folding import folded
 from stdc_lab.deploy.graph import Logits, onnx_graph
-from stdc_lab.deploy.sessions import Call, onnxruntime_session, openvino_session
+from stdc_lab.deploy.sessions import Call, onnxruntime_session, openvino_lacks, openvino_session
 from stdc_lab.deploy.winograd import with_winograd
 from stdc_lab.errors import ConfigError, StdcLabError
-from stdc_lab.machine import choose_dtype, keep_freed_memory
+from stdc_lab.machine import computes_natively, keep_freed_memory, not_native
 from stdc_lab.records import Agreement
 
 
@@ -52,7 +53,8 @@ class Runtime:
     """A way to run a network.
 
     extra: what installs it, `pip install 'stdc_lab[extra]'`; None: it comes with PyTorch. compiles: needs a C++
-    compiler on the CPU, and minutes. keeps_memory: its feature maps stay allocated between calls.
+    compiler on the CPU, and minutes. keeps_memory: its feature maps stay allocated between calls. replaces: says, where
+    all is installed, which other dtype it would compute in on the device without a word; None: it keeps its dtype.
     """
 
     name: str
@@ -65,6 +67,12 @@ class Runtime:
     modules: tuple[str, ...] = ()
     compiles: bool = False
     keeps_memory: bool = False
+    replaces: Callable[[torch.device], str | None] = lambda device: None
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """How PyTorch computes in it."""
+        return TIMING_TF32 if self.dtype == "tf32" else TIMING
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,8 @@ LIMITS = {
     "bfloat16": Limits(1e-1, 0.97),
 }
 """By dtype. float32: another order of summation through forty layers. Lower ones: 11 and 8 bits of mantissa."""
+LEAST_REL_ERROR = {"tf32": 3e-5, "float16": 3e-5, "bfloat16": 1e-4}
+"""Logits nearer than this to the float32 ones were computed in float32: rounding makes ten times as much."""
 
 
 def _eager(source: Source, threads: int) -> Call:
@@ -128,16 +138,24 @@ def _openvino_bf16(source: Source, threads: int) -> Call:
     return openvino_session(source.graph, threads, "bf16")
 
 
+def _openvino_without_bf16(device: torch.device) -> str | None:
+    return openvino_lacks("bf16")
+
+
+def _cuda_without_tf32(device: torch.device) -> str | None:
+    return None if computes_natively("tf32", device) else "this GPU has no TensorFloat-32 and computes float32 instead"
+
+
 def _cuda_tf32(source: Source, threads: int) -> Call:
     return _in_torch(source.folded(), source.images, tf32=True)
 
 
 def _cuda_fp16(source: Source, threads: int) -> Call:
-    return _in_torch(source.folded(), source.images, autocast=torch.float16)
+    return _in_torch(source.folded(), source.images, dtype=torch.float16)
 
 
 def _cuda_bf16(source: Source, threads: int) -> Call:
-    return _in_torch(source.folded(), source.images, autocast=torch.bfloat16)
+    return _in_torch(source.folded(), source.images, dtype=torch.bfloat16)
 
 
 BOTH = ("cpu", "cuda")
@@ -166,17 +184,19 @@ RUNTIMES = (
         "openvino",
         OPENVINO,
         keeps_memory=True,
+        replaces=_openvino_without_bf16,
     ),
-    Runtime("cuda_tf32", "folded, TensorFloat-32", "tf32", CL, _cuda_tf32, ("cuda",)),
-    Runtime("cuda_fp16", "folded, float16 autocast", "float16", CL, _cuda_fp16, ("cuda",)),
-    Runtime("cuda_bf16", "folded, bfloat16 autocast", "bfloat16", CL, _cuda_bf16, ("cuda",)),
+    Runtime("cuda_tf32", "folded, TensorFloat-32", "tf32", CL, _cuda_tf32, ("cuda",), replaces=_cuda_without_tf32),
+    Runtime("cuda_fp16", "folded, weights in float16", "float16", CL, _cuda_fp16, ("cuda",)),
+    Runtime("cuda_bf16", "folded, weights in bfloat16", "bfloat16", CL, _cuda_bf16, ("cuda",)),
 )
 
 
 def find_runtimes(names: Iterable[str], device: torch.device) -> tuple[Runtime, ...]:
     """Runtimes by name, or with `all` those that can run on the device.
 
-    Raises `ConfigError` for an unknown one, or one that cannot run here, with what would help.
+    One that is named is taken where its dtype is only emulated. Raises `ConfigError` for an unknown one, or one that
+    cannot run here or would compute in another dtype than its own, with what would help.
     """
     known = {runtime.name: runtime for runtime in RUNTIMES}
     found: dict[str, Runtime] = {}
@@ -201,10 +221,8 @@ def available(device: torch.device) -> tuple[Runtime, ...]:
 
 def left_out(device: torch.device) -> dict[str, str]:
     """The runtimes for such a device that `all` leaves out here, each with the reason."""
-    native = device.type == "cuda" or choose_dtype("auto", device) == torch.bfloat16
-    emulated = f"{device.type} here computes no bfloat16 natively"
     ours = [runtime for runtime in RUNTIMES if device.type in runtime.devices]
-    reasons = {one.name: emulated if not native and one.dtype == "bfloat16" else missing(one, device) for one in ours}
+    reasons = {one.name: not_native(one.dtype, device) or missing(one, device) for one in ours}
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
@@ -217,7 +235,7 @@ def missing(runtime: Runtime, device: torch.device) -> str | None:
         return f"{', '.join(lacking)} is not installed: pip install 'stdc_lab[{runtime.extra}]'"
     if runtime.compiles and device.type == "cpu" and not any(map(shutil.which, _compilers())):
         return "torch.compile finds no C++ compiler here: install g++ or clang++"
-    return None
+    return runtime.replaces(device)
 
 
 def start(runtime: Runtime, source: Source, threads: int) -> Call:
@@ -255,6 +273,16 @@ def check(name: str, dtype: str, agreement: Agreement) -> None:
         )
 
 
+def check_rounding(name: str, dtype: str, agreement: Agreement) -> None:
+    """Raises `StdcLabError` if logits are nearer to the float32 eager ones than computing in the dtype can come."""
+    least = LEAST_REL_ERROR.get(dtype, 0.0)
+    if agreement.max_rel_error < least:
+        raise StdcLabError(
+            f"{name}: it did not compute in {dtype} but in float32: its largest error is {agreement.max_rel_error:.1e} "
+            f"of the largest logit, and rounding to {dtype} makes {least:.0e} at least"
+        )
+
+
 def expected_logits(network: nn.Module, images: Tensor) -> Tensor:
     """Of the float32 eager network, on the CPU."""
     with torch.inference_mode():
@@ -268,14 +296,17 @@ def _in_torch(
     layout: torch.memory_format = torch.channels_last,
     *,
     dtype: torch.dtype = torch.float32,
-    autocast: torch.dtype | None = None,
     tf32: bool = False,
     compiled: bool = False,
 ) -> Call:
     device = images.device
     if device.type == "cpu":
         keep_freed_memory()
+    # The norms that folding left keep their statistics in float32: a variance may be infinite in float16.
+    norms = {norm: norm.state_dict() for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)}
     placed = Logits(network).eval().to(device, dtype).to(memory_format=layout)  # type: ignore[call-overload]
+    for norm, exact in norms.items():
+        norm.float().load_state_dict(exact)
     graph: Callable[[Tensor], Tensor] = placed
     if compiled:
         # Frozen weights are packed once, and norms, activations and convolutions become one.
@@ -286,8 +317,7 @@ def _in_torch(
         with (
             torch.inference_mode(False),
             torch.no_grad(),
-            torch.autocast(device.type, autocast or torch.bfloat16, enabled=autocast is not None),
-            _convolutions_on(device, tf32),
+            computing(TIMING_TF32 if tf32 else TIMING) if device.type == "cuda" else nullcontext(),
         ):
             return graph(images.to(dtype=dtype, memory_format=layout))
 
@@ -299,13 +329,6 @@ def _in_torch(
             except torch._dynamo.exc.TorchDynamoException as error:
                 raise StdcLabError(f"torch.compile failed: {str(error).strip().splitlines()[0]}") from error
     return call
-
-
-def _convolutions_on(device: torch.device, tf32: bool) -> AbstractContextManager[None]:
-    # PyTorch's default is TensorFloat-32 for convolutions: float32 in name, with 11 bits of mantissa.
-    if device.type != "cuda":
-        return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=tf32)
 
 
 def _compilers() -> tuple[str, ...]:

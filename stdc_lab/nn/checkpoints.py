@@ -76,6 +76,13 @@ class Checkpoint:
         return legend if fit and all(map(colour.fullmatch, legend.values())) else None
 
     @property
+    def val_contents(self) -> str | None:
+        """`Split.contents` of the images that its `miou` is of; None if the protocol does not say."""
+        contents = self.protocol.get("contents")
+        val = contents.get("val") if isinstance(contents, dict) else None
+        return val if isinstance(val, str) else None
+
+    @property
     def evaluation_scale(self) -> float:
         """By what its training resized images to evaluate them; 1 if the protocol does not say."""
         train = self.protocol.get("train")

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-import torch
 from torch import Tensor
 
 from stdc_lab.config.training import TrainingHeads
@@ -124,9 +123,7 @@ class Renamed:
         if departures:
             raise CheckpointError(f"export: the released code has no such network: {'; '.join(departures)}")
         state = self._named(network)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            whole = build_model(network.spec, network.num_classes, self.every_head)
+        whole = build_model(network.spec, network.num_classes, self.every_head, seed=0)
         fresh = {name: tensor for name, tensor in self._named(whole).items() if name not in state}
         return state | fresh | self.unused(network), tuple(fresh)
 

@@ -3,37 +3,53 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import TypeVar
 
+import torch
 from torch import nn
 
 from stdc_lab.arch import ArchSpec
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
 from stdc_lab.nn.families import CLASSIFIERS, SEGMENTERS
+from stdc_lab.nn.initial_weights import fresh_seed, initialise
 from stdc_lab.nn.network import Classifier, Segmenter
 
+Network = TypeVar("Network", bound=Segmenter | Classifier)
 
-def build_model(spec: ArchSpec, num_classes: int, heads: TrainingHeads | None = None) -> Segmenter:
+
+def build_model(
+    spec: ArchSpec, num_classes: int, heads: TrainingHeads | None = None, *, seed: int | None = None
+) -> Segmenter:
     """The segmentation network of a spec, freshly initialised; with `heads` in its training form.
 
-    Raises `StdcLabError` for fewer than two classes, or a detail head where the family has no features.
+    seed: of the initial weights, of which networks share every layer of equal name and shape (see `initialise`);
+    without one it is drawn from torch's global stream. Raises `StdcLabError` for fewer than two classes, or a detail
+    head where the family has no features.
     """
     _check_classes(num_classes)
-    network = SEGMENTERS[spec.family](spec, num_classes, heads)
-    initialise(network)
-    return network
+    return _built(lambda: SEGMENTERS[spec.family](spec, num_classes, heads), seed)
 
 
-def build_classifier(spec: ArchSpec, num_classes: int = 1000) -> Classifier:
+def build_classifier(spec: ArchSpec, num_classes: int = 1000, *, seed: int | None = None) -> Classifier:
     """The classifier of a spec's backbone, freshly initialised: what the released ImageNet weights are of.
 
-    Raises `StdcLabError` for fewer than two classes, or a family that has no classifier.
+    seed: see `build_model`. Raises `StdcLabError` for fewer than two classes, or a family that has no classifier.
     """
     _check_classes(num_classes)
     if spec.family not in CLASSIFIERS:
         raise StdcLabError(f"task: got cls, but the family {spec.family} has no classifier; allowed: seg")
-    network = CLASSIFIERS[spec.family](spec, num_classes)
-    initialise(network)
+    return _built(lambda: CLASSIFIERS[spec.family](spec, num_classes), seed)
+
+
+def _built(make: Callable[[], Network], seed: int | None) -> Network:
+    """A network made and initialised. What torch's layers draw when they are made is of no use, and leaves the global
+    stream as it was: what is drawn from it later does not depend on the network."""
+    seed = fresh_seed() if seed is None else seed
+    with torch.random.fork_rng(devices=[]):
+        network = make()
+    initialise(network, seed)
     return network
 
 
@@ -53,23 +69,6 @@ def deployed_view(network: Segmenter) -> Segmenter:
     deployed.auxiliary_heads = nn.ModuleDict()
     deployed.detail_heads = nn.ModuleDict()
     return deployed
-
-
-def initialise(network: Segmenter | Classifier) -> None:
-    """Random weights as the released code draws them.
-
-    Convolutions: Kaiming, by fan-out in the backbone and by fan-in (slope 1) elsewhere. Linear layers: normal with
-    standard deviation 0.001. Norms: weight 1, bias 0, which is what they are made with.
-    """
-    backbone = set(network.backbone.modules())
-    for module in network.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.001)
-        elif isinstance(module, nn.Conv2d):
-            if module in backbone:
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
-            else:
-                nn.init.kaiming_normal_(module.weight, a=1)
 
 
 def _check_classes(num_classes: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,15 @@ from torch import nn
 
 from stdc_lab.arch import ArchSpec
 from stdc_lab.arch.spec import HeadName
+from stdc_lab.arithmetic import TIMING
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy.runtimes import Runtime
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import environment, usable_cores
+from stdc_lab.machine import default_threads, environment
 from stdc_lab.nn import Classifier, Segmenter, load_checkpoint, strip_heads
 from stdc_lab.profiling.baselines import CLASSES, build_baseline, count_baseline, parts_of_baseline
+from stdc_lab.profiling.forecast import forecast_s
 from stdc_lab.profiling.latency import measure_latency
 from stdc_lab.profiling.profile import build, count
 from stdc_lab.profiling.ranking import measure_runtimes
@@ -84,10 +87,13 @@ def profile_together(
     config: LatencyConfig,
     device: torch.device,
     on_progress: Tell | None = None,
+    on_forecast: Callable[[float, float], None] | None = None,
 ) -> list[ProfileResult]:
     """A profile a network and size, in this order; what was timed took turns with the others of its size.
 
-    Ratios are to the reference; with runtimes, to the reference in the first of them. Raises `StdcLabError`.
+    Ratios are to the reference; with runtimes, to the reference in the first of them. `on_forecast` hears, once every
+    network was timed in eager PyTorch, how many seconds the runtimes of all sizes will take, and at most on a busy
+    machine. Raises `StdcLabError`.
     """
     tell = on_progress or (lambda _what, _share: None)
     results = []
@@ -97,10 +103,11 @@ def profile_together(
             results.append(_count(subject, size, request))
     if not request.timed:
         return results
-    where = environment(device, config.threads or usable_cores())
+    where = environment(device, config.threads or default_threads(), TIMING)
     for start, size in zip(range(0, len(results), len(subjects)), request.sizes, strict=True):
         found = results[start : start + len(subjects)]
-        timed = _time(subjects, found, request, config.model_copy(update={"size": size}), device, tell)
+        here = config.model_copy(update={"size": size})
+        timed = _time(subjects, found, request, here, device, tell, on_forecast if start == 0 else None)
         results[start : start + len(subjects)] = [one.model_copy(update={"environment": where}) for one in timed]
     return results
 
@@ -120,11 +127,16 @@ def _time(
     config: LatencyConfig,
     device: torch.device,
     tell: Tell,
+    on_forecast: Callable[[float, float], None] | None,
 ) -> list[ProfileResult]:
     networks = {subject.name: subject.network for subject in subjects}
     latencies = measure_latency(
         networks, config, device, lambda share: tell("timing", share), reference=request.reference
     )
+    if request.runtimes and on_forecast is not None:
+        calls = [latencies[subject.name].median_ms / 1000 for subject in subjects]
+        areas = [height * width / math.prod(config.size) for height, width in request.sizes]
+        on_forecast(*forecast_s(calls, request.runtimes, sorted(set(request.batches)), config, areas=areas))
     stages = {}
     for index, subject in enumerate(subjects if request.stages else ()):
         tell(f"timing the parts of {subject.name}", index / len(subjects))

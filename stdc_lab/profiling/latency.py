@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stdc_lab.arithmetic import TIMING, arithmetic_here, computing, describe
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.data import IMAGE_MEAN, IMAGE_STD, render_scene
 from stdc_lab.deploy.folding import settle_norms
 from stdc_lab.deploy.graph import Logits
-from stdc_lab.machine import cpu_threads, machine_lock, place, usable_cores
+from stdc_lab.machine import cpu_threads, default_threads, machine_lock, place
+from stdc_lab.profiling.intervals import INTERVAL_IS, is_noisy, median_interval, precision_of, spread_of
 from stdc_lab.profiling.memory import lack_of_memory, peak_memory
-from stdc_lab.profiling.timing import (
-    OnProgress,
-    Turns,
-    is_noisy,
-    median_interval,
-    precision_of,
-    spread_of,
-    take_turns,
-    timed,
-    times_as_fast,
-)
+from stdc_lab.profiling.timing import OnProgress, Turns, take_turns, timed, times_as_fast
 from stdc_lab.records import LatencyResult
 
 SETTLING_IMAGES = (4, 3, 128, 256)
 """Of noise, which untrained norms take their statistics from."""
 Shape = tuple[int, int, int, int]
+
+
+class _OfTurns(TypedDict):
+    warmup_repeats: int
+    attempts: int
+    blocks: np.ndarray
+    confidence: float
 
 
 def measure_latency(
@@ -46,26 +46,27 @@ def measure_latency(
     Results say how many times as fast as the `reference` each is, if one of the names is given. `on_progress` hears
     the share that is done. The networks are moved to the device, channels-last.
     """
-    threads = config.threads or usable_cores()
+    threads = config.threads or default_threads()
     images = _noise((1, 3, *config.size)).to(device=device, memory_format=torch.channels_last)
     graphs = {name: place(Logits(network), device).eval() for name, network in networks.items()}
-    with machine_lock(alone=True), cpu_threads(threads), torch.inference_mode():
+    with machine_lock(alone=True), cpu_threads(threads), computing(TIMING), torch.inference_mode():
         works = {name: work(graph, images) for name, graph in graphs.items()}
         with lack_of_memory():
             memory = {name: peak_memory(one, device) for name, one in works.items()}
         calls = {name: timed(one, device) for name, one in works.items()}
         turns = take_turns(calls, config, on_progress)
+        ran = describe(arithmetic_here(), device)
     return {
         name: summarise(
             turns.of(name),
-            warmup_repeats=turns.warmups[index],
+            **of_turns(turns, name),
             device=str(device),
             threads=threads,
             input_shape=(1, 3, *config.size),
             precision=config.precision,
-            attempts=turns.attempts,
+            arithmetic=ran,
         ).model_copy(update={"peak_memory_bytes": memory[name], **against(turns, name, reference)})
-        for index, name in enumerate(turns.names)
+        for name in turns.names
     }
 
 
@@ -98,13 +99,20 @@ def summarise(
     layout: str = "channels-last",
     precision: float = 0.02,
     attempts: int = 1,
+    blocks: np.ndarray | None = None,
+    confidence: float = 0.95,
+    arithmetic: str | None = None,
 ) -> LatencyResult:
-    """Median, 95th percentile, interval and spread of repeated timings (a vector, in ms)."""
+    """Median, 95th percentile, interval and spread of repeated timings (a vector, in ms).
+
+    blocks: the block of each of them; None: each is one by itself. confidence: of this look at the interval. See
+    `profiling.intervals`.
+    """
     median, p95 = (float(v) for v in np.percentile(milliseconds, [50, 95]))
     return LatencyResult(
         median_ms=median,
         p95_ms=p95,
-        ci95_ms=median_interval(milliseconds),
+        ci95_ms=median_interval(milliseconds, blocks, confidence),
         spread=spread_of(milliseconds),
         repeats=len(milliseconds),
         warmup_repeats=warmup_repeats,
@@ -114,10 +122,23 @@ def summarise(
         threads=threads,
         input_shape=input_shape,
         layout=layout,
-        precision=precision_of(milliseconds),
-        noisy=is_noisy(milliseconds, precision),
+        precision=precision_of(milliseconds, blocks, confidence),
+        noisy=is_noisy(milliseconds, precision, blocks, confidence),
         attempts=attempts,
+        blocks=len(milliseconds) if blocks is None else len(np.unique(blocks)),
+        interval_is=INTERVAL_IS,
+        arithmetic=arithmetic,
     )
+
+
+def of_turns(turns: Turns, name: str) -> _OfTurns:
+    """What `summarise` is told of how the timings of one call came about."""
+    return {
+        "warmup_repeats": turns.warmups[turns.names.index(name)],
+        "attempts": turns.attempts,
+        "blocks": turns.blocks,
+        "confidence": turns.confidence,
+    }
 
 
 def against(turns: Turns, name: str, reference: str | None) -> dict[str, object]:

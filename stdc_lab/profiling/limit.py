@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from stdc_lab.arithmetic import TIMING, computing
 from stdc_lab.machine import cpu_threads, machine_lock, place
 from stdc_lab.profiling.timing import timed
 
@@ -38,7 +39,7 @@ REPEATS = 12
 def convolution_rate(dtype: torch.dtype, device: torch.device, threads: int) -> float:
     """The best MACs a second of a direct convolution here, over a few large ones and repeated calls."""
     best = 0.0
-    with machine_lock(alone=True), cpu_threads(threads), torch.inference_mode():
+    with machine_lock(alone=True), cpu_threads(threads), computing(TIMING), torch.inference_mode():
         for shape in LARGE:
             conv = nn.Conv2d(shape.in_channels, shape.out_channels, shape.kernel, padding=shape.kernel // 2, bias=False)
             conv = place(conv.to(dtype), device)

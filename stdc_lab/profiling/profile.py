@@ -10,10 +10,11 @@ from stdc_lab.arch import ArchSpec, analyse
 from stdc_lab.arch.costs import peak
 from stdc_lab.arch.graph import Operation
 from stdc_lab.arch.spec import HeadName
+from stdc_lab.arithmetic import TIMING
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import environment, usable_cores
+from stdc_lab.machine import default_threads, environment
 from stdc_lab.nn import Classifier, Segmenter, build_classifier, build_model
 from stdc_lab.profiling.counters import count_macs, operations_of
 from stdc_lab.profiling.latency import measure_latency
@@ -56,8 +57,8 @@ def profile(
     if not timed:
         return result
     measured = _measured(network, spec, compare_with, config, device, on_progress)
-    threads = config.threads or usable_cores()
-    return result.model_copy(update={"latency": measured, "environment": environment(device, threads)})
+    threads = config.threads or default_threads()
+    return result.model_copy(update={"latency": measured, "environment": environment(device, threads, TIMING)})
 
 
 def _measured(

@@ -9,12 +9,21 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from stdc_lab.arithmetic import TIMING, computing, describe
 from stdc_lab.config.latency import LatencyConfig
-from stdc_lab.deploy.runtimes import Runtime, Source, check, compare, expected_logits, start
+from stdc_lab.deploy.runtimes import (
+    Runtime,
+    Source,
+    check,
+    check_rounding,
+    compare,
+    expected_logits,
+    start,
+)
 from stdc_lab.deploy.sessions import Call as Run
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import cpu_threads, machine_lock, usable_cores
-from stdc_lab.profiling.latency import against, sample_images, shape_of, summarise, with_settled_norms, work
+from stdc_lab.machine import computes_natively, cpu_threads, default_threads, machine_lock
+from stdc_lab.profiling.latency import against, of_turns, sample_images, shape_of, summarise, with_settled_norms, work
 from stdc_lab.profiling.memory import check_memory, lack_of_memory, peak_memory
 from stdc_lab.profiling.timing import Call, Turns, take_turns, timed
 from stdc_lab.records import Agreement, LatencyResult, RuntimeResult
@@ -61,7 +70,8 @@ def measure_runtimes(
     for size in sizes or (config.size,):
         needed: dict[str, float] = {}
         for batch in sorted(set(batches)):
-            with machine_lock(alone=True), cpu_threads(config.threads or usable_cores()):
+            threads = config.threads or default_threads()
+            with machine_lock(alone=True), cpu_threads(threads), computing(TIMING):
                 running: dict[Key, _Running] = {}
                 failed: list[RuntimeResult] = []
                 for index, (name, network) in enumerate(settled.items()):
@@ -107,6 +117,7 @@ def _start_all(
                 memory = None if runtime.keeps_memory else peak_memory(work(call, images), images.device)
             needed[name] = max(needed.get(name, 0.0), (memory or 0) / len(images))
             check(runtime.name, runtime.dtype, agreement)
+            check_rounding(runtime.name, runtime.dtype, agreement)
         except StdcLabError as error:
             failed.append(_result(name, runtime, images, agreement=agreement, reason=str(error)))
         else:
@@ -132,15 +143,15 @@ def _ranked(
         name = _joined(key)
         latency = summarise(
             turns.of(name),
-            warmup_repeats=turns.warmups[turns.names.index(name)],
+            **of_turns(turns, name),
             device=str(images.device),
-            threads=config.threads or usable_cores(),
+            threads=config.threads or default_threads(),
             input_shape=shape_of(images),
             runtime=one.runtime.name,
             dtype=one.runtime.dtype,
             layout=one.runtime.layout,
             precision=config.precision,
-            attempts=turns.attempts,
+            arithmetic=None if one.runtime.modules else describe(one.runtime.arithmetic, images.device),
         )
         compared = against(turns, name, None if reference is None else _joined(reference))
         latency = latency.model_copy(update={"peak_memory_bytes": one.memory, **compared})
@@ -162,6 +173,7 @@ def _result(
         network=network,
         runtime=runtime.name,
         dtype=runtime.dtype,
+        emulated=not computes_natively(runtime.dtype, images.device),
         layout=runtime.layout,
         what=runtime.what,
         batch=batch,

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from stdc_lab.arithmetic import TIMING, computing
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.deploy.graph import Logits
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import cpu_threads, machine_lock, place, usable_cores
+from stdc_lab.machine import cpu_threads, default_threads, machine_lock, place
 from stdc_lab.nn import Classifier, Segmenter
-from stdc_lab.profiling.timing import median_interval, take_turns, timed
+from stdc_lab.profiling.intervals import median_interval
+from stdc_lab.profiling.timing import take_turns, timed
 from stdc_lab.records import StageLatencies, StageLatency
 
 UPSAMPLING = "upsampling"
@@ -35,7 +37,7 @@ def measure_stages(
     Raises `StdcLabError` for a network that is not ours, or has training heads.
     """
     parts = parts_of(network) if parts is None else parts
-    threads = config.threads or usable_cores()
+    threads = config.threads or default_threads()
     images = torch.randn((1, 3, *config.size), generator=torch.Generator().manual_seed(0))
     images = images.to(device=device, memory_format=torch.channels_last)
     graph = place(Logits(network), device).eval()
@@ -45,13 +47,14 @@ def measure_stages(
         with watch.on(parts):
             graph(images)
 
-    with machine_lock(alone=True), cpu_threads(threads), torch.inference_mode():
+    with machine_lock(alone=True), cpu_threads(threads), computing(TIMING), torch.inference_mode():
         calls = {"whole": timed(lambda: graph(images), device), "watched": timed(watched, device)}
         turns = take_turns(calls, config.model_copy(update={"attempts": 1}))
     whole = turns.of("whole")
-    milliseconds = np.array(watch.milliseconds[-len(whole) :])  # without those of the warm-up
+    # Without those of the warm-up and of the gaps between blocks.
+    milliseconds = np.array(watch.milliseconds[-len(turns.counted) :])[turns.counted]
     stages = tuple(
-        StageLatency(name=name, median_ms=float(np.median(column)), ci95_ms=median_interval(column))
+        StageLatency(name=name, median_ms=float(np.median(column)), ci95_ms=median_interval(column, turns.blocks))
         for name, column in zip(watch.names, milliseconds.T, strict=True)
     )
     total, median = sum(stage.median_ms for stage in stages), float(np.median(whole))

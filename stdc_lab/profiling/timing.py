@@ -1,17 +1,18 @@
-"""The timer: calls that take turns, until their medians are known well enough."""
+"""The timer: calls that take turns, in blocks that are spread over a window of time."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
-from scipy import special
 
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.machine import synchronise
+from stdc_lab.profiling.intervals import confidence_of_look, is_noisy, median_interval
 
 Call = Callable[[], float]
 """Does something once and says how many milliseconds it took."""
@@ -24,25 +25,71 @@ STEADY = 0.01
 """Warm-up is over when the median of a window is not this much below the one before."""
 SETTLE_S = 0.01
 """Between turns: the threads of one runtime go on spinning for some milliseconds, on the cores that the next needs."""
-NOISY_SPREAD = 0.1
+BLOCKS = 10
+"""A window is cut into so many slots, each with a block of timings in it; into fewer if fewer calls are asked for."""
+TIMED_SHARE = 0.5
+"""Of a slot. In the rest of it the same calls go on, so that the machine stays as it is, but are not counted: with them
+the next block would resemble this one more than the interval supposes."""
+MOST_LATE = 1.5
+"""A window that took so many times as long as it should is not followed by another."""
+
+
+class Clock(Protocol):
+    """What tells the time, in seconds, and waits."""
+
+    def now(self) -> float:
+        """Seconds since some moment."""
+
+    def sleep(self, seconds: float) -> None:
+        """Come back so much later."""
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> float:
+        """Seconds since some moment."""
+        return time.perf_counter()
+
+    def sleep(self, seconds: float) -> None:
+        """Come back so much later."""
+        time.sleep(seconds)
 
 
 @dataclass(frozen=True)
 class Turns:
     """Timings of calls that took turns.
 
-    milliseconds: rounds × calls, in the order of `names`. warmups: untimed calls before. attempts: how often all were
-    timed; these are the best of them.
+    milliseconds: rounds × calls, in the order of `names`, all attempts pooled. blocks: the block of each round.
+    counted: of all rounds that were run, in order, whether it is one of these. warmups: untimed calls before.
+    attempts: how many windows there were. confidence: of an interval at the end of a window, so that all windows that
+    might have been the last err in 5 % together.
     """
 
     names: tuple[str, ...]
     milliseconds: np.ndarray
+    blocks: np.ndarray
+    counted: np.ndarray
     warmups: tuple[int, ...]
     attempts: int
+    confidence: float
 
     def of(self, name: str) -> np.ndarray:
         """The timings of one call, a vector."""
         return np.asarray(self.milliseconds[:, self.names.index(name)])
+
+
+@dataclass
+class _Rounds:
+    """Every round so far, and the block that it counts in, if any."""
+
+    milliseconds: list[list[float]] = field(default_factory=list)
+    blocks: list[int | None] = field(default_factory=list)
+
+    def as_turns(self, names: tuple[str, ...], warmups: tuple[int, ...], attempts: int, confidence: float) -> Turns:
+        counted = np.array([block is not None for block in self.blocks])
+        blocks = np.array([block for block in self.blocks if block is not None])
+        return Turns(names, np.array(self.milliseconds)[counted], blocks, counted, warmups, attempts, confidence)
 
 
 def timed(work: Callable[[], object], device: torch.device) -> Call:
@@ -60,111 +107,103 @@ def timed(work: Callable[[], object], device: torch.device) -> Call:
     return call
 
 
-def take_turns(calls: Mapping[str, Call], config: LatencyConfig, on_progress: OnProgress | None = None) -> Turns:
+def take_turns(
+    calls: Mapping[str, Call],
+    config: LatencyConfig,
+    on_progress: OnProgress | None = None,
+    *,
+    clock: Clock | None = None,
+) -> Turns:
     """Warm up each call until it is steady, then time one of each in turn, so that drift falls on all alike.
 
-    A round is one call of each. Rounds end when the interval of every median is as narrow as `config.precision` asks,
-    or after `config.measure_s` seconds a call. If some are noisy then, all are timed again, up to `config.attempts`
-    times, and the attempt whose widest interval is narrowest is kept.
+    A round is one call of each. A window of `config.measure_s` seconds a call has up to `BLOCKS` blocks of rounds, at
+    times that are fixed before: what is measured does not decide when measuring ends. Only between windows it is
+    looked at: if some calls are noisy there is another window, up to `config.attempts`, unless the calls are so slow
+    that `config.min_repeats` of them took much longer than the window. All windows are pooled, and their number is
+    paid for in the confidence of the interval, see `Turns`.
     """
-    warmups = tuple(warm_up(call, config.warmup_s) for call in calls.values())
-    best: np.ndarray | None = None
-    attempt = 0
+    clock = clock or SystemClock()
+    warmups = tuple(warm_up(call, config.warmup_s, clock) for call in calls.values())
+    confidence = confidence_of_look(config.attempts)
+    budget = config.measure_s * len(calls)
+    rounds, names = _Rounds(), tuple(calls)
+    started = clock.now()
     for attempt in range(1, config.attempts + 1):
-        done = (attempt - 1) / config.attempts
 
-        def heard(share: float, done: float = done) -> None:
+        def heard(share: float, done: int = attempt - 1) -> None:
             if on_progress is not None:
-                on_progress(done + share / config.attempts)
+                on_progress((done + min(share, 1.0)) / config.attempts)
 
-        found = _rounds(calls, config, heard)
-        if best is None or _worst(found) < _worst(best):
-            best = found
-        if not any(is_noisy(column, config.precision) for column in best.T):
+        _time_window(calls, config, clock, rounds, heard)
+        turns = rounds.as_turns(names, warmups, attempt, confidence)
+        late = clock.now() - started > (attempt - 1 + MOST_LATE) * budget
+        if late or not any(is_noisy(one, config.precision, turns.blocks, confidence) for one in turns.milliseconds.T):
             break
     if on_progress is not None:
         on_progress(1.0)
-    assert best is not None  # there is at least one attempt
-    return Turns(tuple(calls), best, warmups, attempt)
+    return turns
 
 
-def warm_up(call: Call, seconds: float) -> int:
-    """Call until the median of a window of calls no longer falls, or `seconds` are over; gives the number of calls."""
-    started = time.perf_counter()
+def warm_up(call: Call, seconds: float, clock: Clock | None = None) -> int:
+    """Call until the median of a window of calls no longer falls, or `seconds` are over; gives the number of calls.
+
+    A window has at least three calls, unless the seconds are over before: of calls that slow, one is enough.
+    """
+    clock = clock or SystemClock()
+    started = clock.now()
     before = np.inf
     count = 0
     while True:
         window: list[float] = []
         while len(window) < MIN_WARMUP_CALLS or (sum(window) < 1000 * WARMUP_WINDOW_S and seconds > 0):
             window.append(call())
+            if 0 < seconds <= clock.now() - started:
+                break
         count += len(window)
         median = float(np.median(window))
-        if median >= (1 - STEADY) * before or time.perf_counter() - started >= seconds:
+        if median >= (1 - STEADY) * before or clock.now() - started >= seconds:
             return count
         before = median
-
-
-def is_noisy(milliseconds: np.ndarray, precision: float) -> bool:
-    """Whether the median is known less well than asked for, or the timings scatter."""
-    return precision_of(milliseconds) > precision or spread_of(milliseconds) > NOISY_SPREAD
-
-
-def precision_of(values: np.ndarray) -> float:
-    """How far the farther end of the median's 95 % interval is from the median, over the median."""
-    median = float(np.median(values))
-    low, high = median_interval(values)
-    return max(high - median, median - low) / median if median else 0.0
-
-
-def spread_of(values: np.ndarray) -> float:
-    """Interquartile range over median."""
-    q1, median, q3 = (float(v) for v in np.percentile(values, [25, 50, 75]))
-    return (q3 - q1) / median if median else 0.0
-
-
-def median_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
-    """Confidence interval of a median without assumptions on the distribution: two order statistics.
-
-    The number of values below the true median is binomial (n, 1/2). With fewer than six values no pair of
-    order statistics covers 95 %: the whole range is given.
-    """
-    ordered = np.sort(values)
-    shares = special.bdtr(np.arange(len(ordered) + 1), len(ordered), 0.5)
-    below = max(0, int(np.searchsorted(shares, (1 - confidence) / 2)) - 1)
-    return float(ordered[below]), float(ordered[len(ordered) - 1 - below])
 
 
 def times_as_fast(turns: Turns, name: str, reference: str) -> tuple[float, tuple[float, float]]:
     """The reference's time over this one's: the median over the rounds and its 95 % interval.
 
-    Both calls of a round met the same state of the machine, so what slows both leaves their ratio alone.
+    Both calls of a round met the same state of the machine, so what slows both leaves their ratio alone. What is left
+    may still last for some rounds: the interval is that of blocks, as a latency's.
     """
     ratios = turns.of(reference) / turns.of(name)
-    return float(np.median(ratios)), median_interval(ratios)
+    return float(np.median(ratios)), median_interval(ratios, turns.blocks, turns.confidence)
 
 
-def _rounds(calls: Mapping[str, Call], config: LatencyConfig, on_progress: OnProgress) -> np.ndarray:
-    rounds: list[list[float]] = []
-    budget = config.measure_s * len(calls)
-    started = time.perf_counter()
-    while True:
-        row = []
-        for call in calls.values():
-            if len(calls) > 1:
-                time.sleep(SETTLE_S)
-            row.append(call())
-        rounds.append(row)
-        elapsed = time.perf_counter() - started
-        on_progress(min(1.0, len(rounds) / config.min_repeats, elapsed / budget))
-        if len(rounds) < config.min_repeats:
-            continue
-        found = np.array(rounds)
-        if elapsed >= budget or _worst(found) <= config.precision:
-            return found
+def _time_window(
+    calls: Mapping[str, Call], config: LatencyConfig, clock: Clock, rounds: _Rounds, heard: OnProgress
+) -> None:
+    """Time one window, in blocks that begin at equal distances; slow rounds begin as soon as they can."""
+    count = min(BLOCKS, config.min_repeats)
+    slot = config.measure_s * len(calls) / count
+    started = clock.now()
+    first = 1 + max((block for block in rounds.blocks if block is not None), default=-1)
+    for index in range(count):
+        opens = started + index * slot
+        while clock.now() < opens:
+            _run_round(calls, clock, rounds, None)
+        least = (index + 1) * config.min_repeats // count - index * config.min_repeats // count
+        done = 0
+        while done < least or clock.now() < opens + TIMED_SHARE * slot:
+            _run_round(calls, clock, rounds, first + index)
+            done += 1
+        heard((index + 1) / count)
 
 
-def _worst(milliseconds: np.ndarray) -> float:
-    return max(precision_of(column) for column in milliseconds.T)
+def _run_round(calls: Mapping[str, Call], clock: Clock, rounds: _Rounds, block: int | None) -> None:
+    row = []
+    for call in calls.values():
+        if len(calls) > 1:
+            clock.sleep(SETTLE_S)
+        row.append(call())
+    rounds.milliseconds.append(row)
+    rounds.blocks.append(block)
 
 
 def _by_events(work: Callable[[], object], device: torch.device) -> float:

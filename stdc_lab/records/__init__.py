@@ -1,6 +1,6 @@
 """What comes back from profiling, training and a trial; and the keys under which they are kept."""
 
-from stdc_lab.records.keys import KEY_VERSION, profile_key, trial_key
+from stdc_lab.records.keys import KEY_VERSION, Circumstances, profile_key, trial_key
 from stdc_lab.records.profiles import (
     AccountRow,
     Agreement,
@@ -18,6 +18,7 @@ from stdc_lab.records.profiles import (
 )
 from stdc_lab.records.trainings import (
     ClassifierResult,
+    Computing,
     CurvePoint,
     EvaluationProtocol,
     EvaluationResult,
@@ -25,13 +26,16 @@ from stdc_lab.records.trainings import (
     TrainingOutcome,
     TrainResult,
     TrialRecord,
+    mixed_computing,
 )
 
 __all__ = [
     "KEY_VERSION",
     "AccountRow",
     "Agreement",
+    "Circumstances",
     "ClassifierResult",
+    "Computing",
     "CounterAccount",
     "CounterName",
     "CurvePoint",
@@ -50,6 +54,7 @@ __all__ = [
     "TrainingCost",
     "TrainingOutcome",
     "TrialRecord",
+    "mixed_computing",
     "profile_key",
     "trial_key",
 ]

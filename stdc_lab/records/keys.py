@@ -4,30 +4,68 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from stdc_lab.arch import ArchSpec
 from stdc_lab.config.data import DataConfig
-from stdc_lab.config.training import TrainConfig
+from stdc_lab.config.training import LossConfig, TrainConfig
 from stdc_lab.records.profiles import Environment
 
 KEY_VERSION = 1
+DRAWS_VERSION = 2
+"""Of what a seed draws, raised whenever one draws something else: a training from before is then no pair of one after.
+2: each layer's initial weights by its name, all numbers of an image's augmentation up front."""
 
 
-def trial_key(arch: ArchSpec, train: TrainConfig, data: DataConfig, seed: int) -> str:
-    """Sixteen hexadecimal digits for a training: architecture, heads, training, data, sizes and seed.
+@dataclass(frozen=True)
+class Circumstances:
+    """What a training depends on that no setting says.
 
-    What has its default value is left out, so that a setting which a later version adds leaves the keys of trainings
-    that are done as they are. A default that changes its value needs another `KEY_VERSION`.
+    contents: of the data set as it was decoded, see `Dataset.contents`. auto_precision: what `precision: auto` is on
+    the device that trains, such as `bfloat16`.
     """
+
+    contents: str
+    auto_precision: str
+
+
+def trial_key(
+    arch: ArchSpec, train: TrainConfig, data: DataConfig, seed: int, here: Circumstances | None = None
+) -> str:
+    """Sixteen hexadecimal digits for a training: architecture, heads, training, data, sizes, seed and circumstances.
+
+    What has no effect on the weights is left out. So is what has its default value, and a setting which a later version
+    adds leaves the keys of trainings that are done as they are. A default that changes its value needs another
+    `KEY_VERSION`. here: None gives keys that are good for nothing but to be compared with each other.
+    """
+    settings = _in_effect(train).model_dump(mode="json", exclude_defaults=True, exclude={"precision"})
+    precision = here.auto_precision if here is not None and train.precision == "auto" else train.precision
     inputs = {
         "version": KEY_VERSION,
+        "draws": DRAWS_VERSION,
         "arch_id": arch.arch_id,
-        "train": train.model_dump(mode="json", exclude_defaults=True),
+        "train": settings,
+        "precision": precision,
         "data": data.model_dump(mode="json", exclude_defaults=True),
+        "contents": None if here is None else here.contents,
         "seed": seed,
     }
     return _digest(inputs)
+
+
+def _in_effect(train: TrainConfig) -> TrainConfig:
+    """A training with the defaults in place of what makes no difference to it."""
+    idle: set[str] = set()
+    if train.loss.cross_entropy != "ohem":
+        idle |= {"ohem_threshold", "ohem_min_kept"}
+    if not train.heads.auxiliary:
+        idle.add("auxiliary")
+    if not train.heads.detail_strides:
+        idle |= {name for name in LossConfig.model_fields if name.startswith("detail_")}
+    loss = LossConfig.model_validate(train.loss.model_dump(exclude=idle))
+    workers = TrainConfig.model_fields["data_workers"].default
+    return train.model_copy(update={"loss": loss, "data_workers": workers})
 
 
 def profile_key(

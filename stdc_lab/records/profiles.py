@@ -27,6 +27,8 @@ class Environment(Value):
     """As the system told it when this was written; null where it does not."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Of further runtimes, as far as they are installed."""
+    arithmetic: str | None = None
+    """What float32 meant and how convolutions were chosen ; null in older records, and where nothing was computed."""
 
 
 class LatencyResult(Value):
@@ -35,7 +37,7 @@ class LatencyResult(Value):
     median_ms: float
     p95_ms: float
     ci95_ms: tuple[float, float]
-    """95 % confidence interval of the median, from order statistics."""
+    """95 % confidence interval of the median of the process, under drift of the window; see `interval_is`."""
     spread: float
     """Interquartile range over median: above 0.1 the machine was not quiet."""
     repeats: int
@@ -51,8 +53,17 @@ class LatencyResult(Value):
     """How far the farther end of the interval is from the median, over the median."""
     noisy: bool | None = None
     """The interval is wider than was asked for, or the timings scatter, after all attempts; null in older records."""
+    note: str | None = None
+    """What else keeps one from believing it, in words: it is then noisy too."""
     attempts: int = 1
-    """How often all of them were timed: a noisy run is repeated, and the best of its attempts kept."""
+    """How many windows were timed: a noisy one is followed by another, and all are pooled."""
+    blocks: int | None = None
+    """Of timings, spread over the windows: the interval counts blocks, since calls in a row resemble each other. Null
+    in older records, whose interval took every call for independent: it is too narrow."""
+    interval_is: str | None = None
+    """How the interval came about; null in older records."""
+    arithmetic: str | None = None
+    """What float32 meant and how convolutions were chosen; null in older records."""
     reference: str | None = None
     """What `times_as_fast` compares with, timed in the same rounds."""
     times_as_fast: float | None = None
@@ -107,6 +118,9 @@ class RuntimeResult(Value):
     """The name that it was profiled under."""
     runtime: str
     dtype: str
+    """What it rounds to: a runtime that computed in another dtype than its own was not timed."""
+    emulated: bool | None = None
+    """Whether the device has no instructions for the dtype; null in older records."""
     layout: str
     what: str
     batch: int

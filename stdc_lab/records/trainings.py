@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from stdc_lab.config.data import DataConfig
@@ -22,6 +23,29 @@ class CurvePoint(Value):
     """Of a classifier: share of the validation images that it classified right, where it was evaluated."""
 
 
+class Computing(Value):
+    """What some of a training's iterations, one after the other, were computed on and in."""
+
+    after: int
+    """How many iterations were done before them."""
+    device: str
+    """`cpu` or `cuda`."""
+    precision: str
+
+
+def mixed_computing(stretches: Sequence[Computing]) -> str | None:
+    """In words, how a training was computed that went on in another precision or on another kind of device; None for
+    one that did not."""
+    if len(stretches) < 2:
+        return None
+    ends = [f"to iteration {stretch.after:,}" for stretch in stretches[1:]]
+    parts = [
+        f"in {stretch.precision} on {stretch.device} {end}"
+        for stretch, end in zip(stretches, [*ends, "from there"], strict=True)
+    ]
+    return f"trained {', '.join(parts)}"
+
+
 class TrainResult(Value):
     """What a training reached."""
 
@@ -35,9 +59,11 @@ class TrainResult(Value):
     """Wall time of training and evaluation."""
     seed: int
     precision: str
-    """`float32` or `bfloat16`, as it ran."""
+    """`float32`, `bfloat16` or `float16`: what its last iterations were computed in."""
     environment: Environment
     evaluated_weights: Literal["ema", "last"]
+    computed: tuple[Computing, ...] = ()
+    """What which iterations were computed on and in; more than one mark a curve that is not of one piece."""
 
 
 class TrainingOutcome(Value):
@@ -63,8 +89,11 @@ class ClassifierResult(Value):
     """Wall time of training and evaluation."""
     seed: int
     precision: str
+    """What its last iterations were computed in."""
     environment: Environment
     evaluated_weights: Literal["ema", "last"]
+    computed: tuple[Computing, ...] = ()
+    """What which iterations were computed on and in."""
 
 
 class PretrainingOutcome(Value):

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from stdc_lab.config import objectives
 from stdc_lab.records import CurvePoint
 
+QUIET_SPREAD = objectives.QUIET_SPREAD
 FloatArray = NDArray[np.float64]
-QUIET_SPREAD = 0.1
-"""Interquartile range over median above which the machine was not quiet while timing."""
 
 
 def finished_trials(frame: pd.DataFrame) -> pd.DataFrame:

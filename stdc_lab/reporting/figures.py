@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from stdc_lab.analysis.frame import varied_parameters
-from stdc_lab.records import CurvePoint
+from stdc_lab.records import Computing, CurvePoint, mixed_computing
 from stdc_lab.reporting.canvas import (
     BLUE,
     FRONT,
@@ -190,10 +190,15 @@ def parameters_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     return figure
 
 
-def curve_figure(points: Sequence[CurvePoint], iterations: int, caption: str = "") -> Figure:
-    """Training loss and validation score over the iterations of one training; caption: its protocol, put below."""
+def curve_figure(
+    points: Sequence[CurvePoint], iterations: int, caption: str = "", computed: Sequence[Computing] = ()
+) -> Figure:
+    """Training loss and validation score over the iterations of one training; caption: its protocol, put below.
+
+    computed: on and in what; where that changed on the way, a warning says so and a line stands there.
+    """
     curve = training_curve(points)
-    figure = new_figure(7.2, 2.6, caption, legend=0.05)
+    figure = new_figure(7.2, 2.6, caption, mixed_computing(computed), legend=0.05)
     left, right = figure.subplots(1, 2)
     dress(left, "Iteration", "Training loss")
     classifier = any(point.top1 is not None for point in points)
@@ -211,6 +216,8 @@ def curve_figure(points: Sequence[CurvePoint], iterations: int, caption: str = "
     for axes in (left, right):
         axes.set_xlim(0, iterations * 1.02)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        for stretch in computed[1:]:
+            axes.axvline(stretch.after, color=VERMILLION, linewidth=1.0, linestyle="--")
     return figure
 
 

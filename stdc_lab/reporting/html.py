@@ -82,7 +82,7 @@ def _figures(frame: pd.DataFrame, config: StudyConfig, records: Mapping[int, Tri
     if not finished_trials(frame).empty:
         figures |= {"macs": macs_figure(frame, line), "parameters": parameters_figure(frame, line)}
     return figures | {
-        f"curve-{number}": curve_figure(record.result.curve, record.train.iterations)
+        f"curve-{number}": curve_figure(record.result.curve, record.train.iterations, computed=record.result.computed)
         for number, record in records.items()
         if record
     }

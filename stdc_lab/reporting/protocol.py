@@ -7,7 +7,7 @@ from typing import Any
 
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.values import show_size
-from stdc_lab.records import Environment, LatencyResult, TrialRecord
+from stdc_lab.records import Environment, LatencyResult, TrainResult, TrialRecord, mixed_computing
 
 Rows = list[tuple[str, str]]
 NOT_KNOWN = "not known: no finished trial’s record could be read"
@@ -69,7 +69,7 @@ def training_rows(config: StudyConfig, records: Sequence[TrialRecord]) -> Rows:
             f"main {train.loss.main:g}, auxiliary {train.loss.auxiliary:g}, "
             f"detail {train.loss.detail_bce:g} (cross-entropy) and {train.loss.detail_dice:g} (dice)",
         ),
-        ("Precision", distinct(record.result.precision for record in records) or train.precision),
+        ("Precision", distinct(_precision(record.result) for record in records) or train.precision),
         ("Seed", distinct(record.seed for record in records) or str(config.seed)),
         ("mIoU", _score(records)),
     ]
@@ -136,6 +136,10 @@ def caption(config: StudyConfig, records: Sequence[TrialRecord]) -> str:
 def distinct(values: Iterable[Any]) -> str:
     """The unlike ones of some values, as text; empty if there are none."""
     return "; ".join(dict.fromkeys(str(value) for value in values))
+
+
+def _precision(result: TrainResult) -> str:
+    return mixed_computing(result.computed) or result.precision
 
 
 def _size(size: tuple[int, int]) -> str:

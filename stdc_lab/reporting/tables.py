@@ -167,6 +167,13 @@ def trial_note(trial: pd.Series) -> str:
         notes.append("breaks a limit or constraint")
     if trial["latency_spread"] > QUIET_SPREAD:
         notes.append("timed on an unquiet machine")
+    if pd.notna(trial["latency_note"]):
+        notes.append(f"latency is {trial['latency_note']}")
+    if trial["doubtful"]:
+        judged = "was screened out on a noisy timing" if trial["screened"] else "may or may not meet a bound on latency"
+        notes.append(f"{judged}: to be timed again")
+    elif trial["screened"] and trial["retimed"] and trial["feasible"]:
+        notes.append("breaks no bound by the new timing")
     if pd.notna(trial["reason"]):
         notes.append(without_paths(str(trial["reason"])))
     elif trial["state"] == "FAIL":

@@ -163,6 +163,18 @@ def cautions(frame: pd.DataFrame, config: StudyConfig) -> list[str]:
             f"{noisy} of {len(finished)} latencies have a spread above {QUIET_SPREAD:g}: the machine was not quiet. "
             "Time all networks anew: stdc-lab search … --retime."
         )
+    undecided = int((finished["doubtful"]).sum())
+    if undecided:
+        sentences.append(
+            f"Of {_counted(undecided, 'network')} the timing leaves open whether a bound on latency is met: a bound "
+            "counts as broken only where the whole 95 % interval lies beyond it. Time them anew."
+        )
+    screened = int((frame["screened"] & frame["doubtful"]).sum())
+    if screened:
+        sentences.append(
+            f"{_counted(screened, 'candidate')} screened out on a noisy timing: stdc-lab search … --retime times them "
+            "again, and queues those that may meet the bounds."
+        )
     data = "synthetic scenes" if config.data.name == "scenes" else "this data set"
     sentences.append(
         f"mIoU is that of a proxy: {config.train.iterations} iterations from random weights on {data}. It ranks "

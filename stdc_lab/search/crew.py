@@ -26,6 +26,10 @@ from stdc_lab.search.objective import LOG_FILE
 
 GRACE_S = 30.0
 """How long a worker that is told to end may take to finish its step and write its state."""
+STACKS_SIGNAL = signal.SIGUSR1 if sys.platform != "win32" else signal.SIGTERM
+"""At which a worker writes into its log where it stands."""
+STACKS_S = 1.0
+"""How long it is given for that."""
 _FATAL = "Fatal Python error: "
 # A fresh interpreter that knows where its modules are, and nothing else of this one: no copied threads, locks or
 # devices, and a script that calls the search need not be safe to import.
@@ -103,6 +107,16 @@ class Crew:
             heard.append((worker, message))
         return heard
 
+    def kill(self, worker: Worker, reason: str) -> Lost:
+        """End a worker that hangs, when it has written into its log where; gives what is to be heard of it."""
+        assert worker.process is not None
+        worker.process.send_signal(STACKS_SIGNAL)
+        with suppress(subprocess.TimeoutExpired):
+            worker.process.wait(STACKS_S)
+        worker.process.kill()
+        self._forget(worker)
+        return Lost(f"the worker hung and was ended: {reason}", killed=True)
+
     def end(self, workers: Sequence[Worker]) -> None:
         """End processes: trainings write their state; what has not ended after a while is killed."""
         running = [worker for worker in workers if worker.process is not None]
@@ -157,7 +171,8 @@ class Crew:
         if worker.lifeline >= 0:
             os.close(worker.lifeline)
         if worker.process is not None:
-            worker.process.wait()
+            with suppress(subprocess.TimeoutExpired):  # of a system call that does not return, a kill has to wait
+                worker.process.wait(GRACE_S)
         worker.process, worker.connection, worker.lifeline = None, None, -1
 
 

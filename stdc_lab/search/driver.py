@@ -15,10 +15,10 @@ from stdc_lab.analysis.frame import load_study, write_trials_csv
 from stdc_lab.analysis.space_survey import refuse_hopeless
 from stdc_lab.analysis.storage import STORAGE_FILE
 from stdc_lab.config.study import StudyConfig
-from stdc_lab.data import load_dataset
+from stdc_lab.data import Dataset, load_dataset
 from stdc_lab.errors import StudyError
-from stdc_lab.machine import choose_device, environment, usable_cores
-from stdc_lab.records import Environment
+from stdc_lab.machine import choose_device, choose_dtype, default_threads, environment
+from stdc_lab.records import Circumstances, Environment
 from stdc_lab.search.confirm import Confirmation, enqueue_confirmation
 from stdc_lab.search.crew import Crew
 from stdc_lab.search.folder import (
@@ -28,6 +28,7 @@ from stdc_lab.search.folder import (
     driver_lock,
     keep_config,
     open_study,
+    set_aside,
     storage_at_work,
 )
 from stdc_lab.search.ledger import Ledger, take_up_abandoned
@@ -95,6 +96,9 @@ def run_study(
     with ExitStack() as stack:
         stack.enter_context(driver_lock(folder))
         stack.enter_context(storage_at_work(folder))
+        aside = set_aside(config, folder)
+        if aside is not None:
+            watcher.set_aside(aside)
         study = open_study(config, folder)
         check_same_data(study, dataset, folder)
         keep_config(config, folder)
@@ -112,7 +116,8 @@ def run_study(
         stop = stack.enter_context(Stop(max_hours))
         crew = crew or stack.enter_context(Crew(jobs or len(chosen), chosen))
         classes, confirming = len(dataset.class_names), confirm is not None
-        search = Search(study, config, folder, wanted, data_path, classes, confirming, machines, crew, watcher)
+        here = circumstances(dataset, chosen[0])  # all devices are of one kind, see `_machines`
+        search = Search(study, config, folder, wanted, data_path, classes, confirming, machines, crew, watcher, here)
         try:
             ended = search.run(stop)
         finally:
@@ -122,9 +127,14 @@ def run_study(
         return SearchOutcome(folder, before, search.done, wanted, ended)
 
 
+def circumstances(dataset: Dataset, device: torch.device) -> Circumstances:
+    """What the keys of trainings on this data and device hold beside their settings."""
+    return Circumstances(dataset.contents, str(choose_dtype("auto", device)).removeprefix("torch."))
+
+
 def _machines(study: optuna.Study, devices: Sequence[torch.device], config: StudyConfig) -> dict[str, Environment]:
     """The machine behind each device. Raises `StudyError`: latencies of unlike machines never enter one objective."""
-    threads = config.latency.threads or usable_cores()
+    threads = config.latency.threads or default_threads()
     here = {str(device): environment(device, threads) for device in devices}
     first = here[str(devices[0])]
     for name, other in here.items():

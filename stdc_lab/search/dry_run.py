@@ -127,7 +127,8 @@ def _estimate(config: StudyConfig, dataset: Dataset, device: torch.device, mean_
     profile(spec, num_classes=classes, latency=config.latency, device=device)
     timing_s = time.monotonic() - started
     with machine_lock(alone=False), reproducible(config.seed, device):
-        trainer = Trainer(build_model(spec, classes, train.heads), dataset, train, config.seed, device)
+        network = build_model(spec, classes, train.heads, seed=config.seed)
+        trainer = Trainer(network, dataset, train, config.seed, device)
         step_s = _step_seconds(trainer, device)
         few = _first(dataset.val, TIMED_IMAGES)
         started = time.monotonic()

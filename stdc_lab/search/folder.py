@@ -21,13 +21,16 @@ from stdc_lab.config.reading import differences, read_study
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import Dataset
 from stdc_lab.errors import StudyError
-from stdc_lab.records import ProfileResult, TrialRecord
+from stdc_lab.records import Environment, ProfileResult, TrialRecord, profile_key
+from stdc_lab.search.ledger import is_trained
 
 STORAGE_WAIT_S = 60.0
 LOCK_WAIT_S = 1.0
 """For a `--status` that looks at the lock in this very moment; another search keeps it for longer."""
 FREE_TO_CHANGE = ("trials", "title", "stale_trials")
 RUNS_FOLDER, PROFILES_FOLDER, CSV_FILE = "runs", "profiles", "trials.csv"
+NUM_CLASSES = "num_classes"
+"""The study's attribute that says how many classes its networks tell apart."""
 Kept = TypeVar("Kept", TrialRecord, ProfileResult)
 
 
@@ -102,18 +105,12 @@ def _study_in(storage: optuna.storages.RDBStorage, config: StudyConfig) -> optun
 def check_same_study(config: StudyConfig, folder: Path) -> None:
     """Raise `StudyError` if the folder's study.yaml asks something else, with what changed and what to do.
 
-    The number of trials may differ; a plan may have more arms and seeds than before.
+    The number of trials may differ; a plan may have more arms and seeds than before. As long as nothing was trained,
+    anything may differ, see `set_aside`.
     """
     path = folder / STUDY_FILE
-    if not path.exists():
-        return
-    old = read_study(path)
-    changed = [
-        (key, f"{key}: was {was!r}, is {now!r}")
-        for key, was, now in differences(old.model_dump(mode="json"), config.model_dump(mode="json"))
-        if key not in FREE_TO_CHANGE and not _extends_plan(old, config, key)
-    ]
-    if not changed:
+    changed = _changes(config, folder)
+    if not changed or not _has_trained(folder):
         return
     what = "begun with another study"
     advice = "Use another --out, or put back"
@@ -128,6 +125,39 @@ def check_same_study(config: StudyConfig, folder: Path) -> None:
     )
 
 
+def set_aside(config: StudyConfig, folder: Path) -> Path | None:
+    """Rename the storage and the study.yaml of a study that asked something else and trained nothing; gives the
+    storage's new path, None if there is none to rename.
+
+    What it screened out would be told to the sampler as breaking limits that do not hold any more.
+    """
+    if not _changes(config, folder) or not (folder / STORAGE_FILE).exists() or _has_trained(folder):
+        return None
+    number = 1
+    while (aside := folder / f"study.before-{number}.db").exists():
+        number += 1
+    (folder / STORAGE_FILE).rename(aside)
+    (folder / STUDY_FILE).rename(aside.with_suffix(".yaml"))
+    return aside
+
+
+def _changes(config: StudyConfig, folder: Path) -> list[tuple[str, str]]:
+    """The keys that differ from the folder's study.yaml and must not once something was trained, and how, in words."""
+    path = folder / STUDY_FILE
+    if not path.exists():
+        return []
+    old = read_study(path)
+    return [
+        (key, f"{key}: was {was!r}, is {now!r}")
+        for key, was, now in differences(old.model_dump(mode="json"), config.model_dump(mode="json"))
+        if key not in FREE_TO_CHANGE and not _extends_plan(old, config, key)
+    ]
+
+
+def _has_trained(folder: Path) -> bool:
+    return (folder / STORAGE_FILE).exists() and any(map(is_trained, read_storage(folder).trials))
+
+
 def _extends_plan(old: StudyConfig, new: StudyConfig, key: str) -> bool:
     """Whether a difference is one of more arms or seeds, or of the columns that follow from them."""
     if old.plan is None or new.plan is None:
@@ -139,18 +169,22 @@ def _extends_plan(old: StudyConfig, new: StudyConfig, key: str) -> bool:
 
 
 def check_same_data(study: optuna.Study, dataset: Dataset, folder: Path) -> None:
-    """Raise `StudyError` if the study was begun with other images: no `trial_key` knows which folder they were in."""
+    """Raise `StudyError` if the study was begun with other images or labels: its trials would be of unlike data."""
     said = f"{len(dataset.train)} training and {len(dataset.val)} validation images of {dataset.name}"
     seen = json.dumps([dataset.train.names, dataset.val.names, dataset.train.images.shape, dataset.class_names])
-    here = {"what": said, "digest": hashlib.sha256(seen.encode()).hexdigest()[:10]}
+    named = hashlib.sha256(seen.encode()).hexdigest()[:10]
+    here = {"what": said, "digest": named, "contents": dataset.contents}
+    if study.user_attrs.get(NUM_CLASSES) is None:
+        study.set_user_attr(NUM_CLASSES, len(dataset.class_names))
     there = study.user_attrs.get("data_set")
-    if there is None:
-        study.set_user_attr("data_set", here)
-    elif there != here:
+    if there is not None and {**here, **there} != here:
+        other = "digest" if there["digest"] != named else "contents"
         raise StudyError(
-            f"{folder}: this folder was begun with other data: was {there['what']} ({there['digest']}), is {said} "
-            f"({here['digest']}); nothing was changed. Give the --data it was begun with, or use another --out"
+            f"{folder}: this folder was begun with other data: was {there['what']} ({there[other]}), is {said} "
+            f"({here[other]}); nothing was changed. Give the --data it was begun with, or use another --out"
         )
+    if there != here:  # a study from before contents were looked at says nothing of them
+        study.set_user_attr("data_set", here)
 
 
 def keep_config(config: StudyConfig, folder: Path) -> None:
@@ -169,6 +203,18 @@ def read_record(folder: Path, key: str) -> TrialRecord | None:
     path = folder / RUNS_FOLDER / key / "trial.json"
     advice = f"put back a copy, or remove {path.parent} to have it trained anew when it is proposed again"
     return _read(path, TrialRecord, "a trial's record", advice)
+
+
+def study_profile_key(config: StudyConfig, arch_id: str, machine: Environment, num_classes: int) -> str:
+    """The `profile_key` of a network as a study times it on this machine."""
+    beside = config.compared_with
+    return profile_key(
+        arch_id,
+        machine,
+        num_classes=num_classes,
+        input_shape=(1, 3, *config.latency.size),
+        compared_with=None if beside is None else beside[1].arch_id,
+    )
 
 
 def read_profile(folder: Path, key: str) -> ProfileResult | None:

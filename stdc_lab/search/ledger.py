@@ -17,6 +17,10 @@ CONFIRMS = "confirms"
 """The attribute of a trial that trains another once more: the number of that one."""
 NOT_COUNTED = ("duplicate_of", "screened", CONFIRMS)
 """Attributes of trials that are none of those that a search was asked for."""
+NAMED = ("reference", "arm")
+"""Attributes of trials that no sampler proposed."""
+FAILED_AT_ITS_POINT = "failed_at_its_point"
+"""The attribute of a failed trial whose network or training is the reason, and not the machine."""
 
 
 class Ledger:
@@ -27,6 +31,16 @@ class Ledger:
         """By `trial_key`."""
         self.confirmed = 0
         """How many trainings of a confirmation are done."""
+        self.drawn = 0
+        """How many of the trained were proposed, not named."""
+        self.repeats = 0
+        """How many proposals in a row had been trained before."""
+        self.tried: set[str] = {
+            trial.user_attrs["trial_key"]
+            for trial in study.get_trials(deepcopy=False)
+            if "trial_key" in trial.user_attrs
+        }
+        """The `trial_key` of whatever was proposed so far, whatever became of it."""
         self._maximize = [direction == StudyDirection.MAXIMIZE for direction in study.directions]
         self._values: list[list[float]] = []
         done = study.get_trials(deepcopy=False, states=TRAINED_STATES)
@@ -41,7 +55,10 @@ class Ledger:
     def add(self, trial: FrozenTrial) -> None:
         """Hear of a trial that has been told."""
         self.confirmed += trial.state == TrialState.COMPLETE and CONFIRMS in trial.user_attrs
+        self.repeats += "duplicate_of" in trial.user_attrs
         if is_trained(trial):
+            self.repeats = 0
+            self.drawn += not any(name in trial.user_attrs for name in NAMED)
             self.number_of.setdefault(trial.user_attrs.get("trial_key", f"trial {trial.number}"), trial.number)
             feasible = trial.state == TrialState.COMPLETE and all(v <= 0 for v in trial.constraints.values())
             self._values.append(list(trial.values) if feasible else [math.nan] * len(self._maximize))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,9 +12,10 @@ import optuna
 from optuna.trial import TrialState
 
 from stdc_lab.analysis.frame import load_study, write_trials_csv
+from stdc_lab.arch.costs import total_cost
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
-from stdc_lab.records import Environment, ProfileResult, TrialRecord, profile_key
+from stdc_lab.records import Circumstances, Environment, ProfileResult, TrialRecord
 from stdc_lab.search.confirm import next_confirmation
 from stdc_lab.search.crew import Crew, Worker
 from stdc_lab.search.folder import (
@@ -22,18 +24,29 @@ from stdc_lab.search.folder import (
     keep_profile,
     read_profile,
     read_record,
+    study_profile_key,
 )
-from stdc_lab.search.ledger import Ledger, give_back
+from stdc_lab.search.known_costs import KnownCosts, is_suspect
+from stdc_lab.search.ledger import FAILED_AT_ITS_POINT, Ledger, give_back
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profiled, Scored, Stepped, Task
-from stdc_lab.search.objective import Candidate, clear, tidy
-from stdc_lab.search.objectives import ScreenedOutError, screened_by_profile
-from stdc_lab.search.propose import draw_candidate, make_sampler, next_trial, tell, tell_screened
+from stdc_lab.search.objective import Candidate, clear, keep_reasons, tidy
+from stdc_lab.search.objectives import ScreenedOutError, is_to_time_again, screened_by_profile, unmeasured
+from stdc_lab.search.propose import (
+    draw_candidate,
+    draws_at_random,
+    make_sampler,
+    next_trial,
+    random_point,
+    tell,
+    tell_screened,
+)
 from stdc_lab.search.pruning import Pruner
+from stdc_lab.search.samplers import RandomPoints
 from stdc_lab.search.stopping import Stop
+from stdc_lab.search.watchdog import Watchdog
 from stdc_lab.search.watcher import Watcher
 
 MAX_FAILURES_IN_A_ROW = 3
-MAX_DUPLICATES_IN_A_ROW = 30
 MAX_SCREENED_IN_A_ROW = 2000
 PROPOSALS_AT_ONCE = 20
 """After so many the driver looks up, whatever became of them."""
@@ -60,6 +73,8 @@ class Running:
     """As far as its training is known to have come."""
     lost: tuple[int, int] = (0, 0)
     """How many workers it has lost without getting any further, and how far it had got."""
+    watchdog: Watchdog = field(default_factory=Watchdog)
+    """Of the worker that it has now."""
     twins: list[optuna.Trial] = field(default_factory=list)
     """Proposals of the same training, made meanwhile: they wait for its result."""
 
@@ -80,10 +95,12 @@ class Search:
     """By device: what a latency measured on it depends on."""
     crew: Crew
     watcher: Watcher
+    here: Circumstances | None = None
+    """Part of every training's key."""
     running: dict[Worker, Running] = field(default_factory=dict)
     failures: int = 0
-    duplicates: int = 0
     screened: int = 0
+    """Proposals since the last new training."""
     exhausted: bool = False
     """Whether nothing is left to try: all of a plan was."""
     _csv_due: float = 0.0
@@ -92,6 +109,9 @@ class Search:
         self.ledger = Ledger(self.study)
         self.pruner = Pruner(self.config, self.folder, self.study.get_trials(deepcopy=False))
         self.stale = self._is_stale()
+        here = next(iter(self.machines.values())).fingerprint if self.machines else None
+        self.costs = KnownCosts(self.study.get_trials(deepcopy=False), here)
+        self.random_points = RandomPoints(self.config.space, self.config.seed)
 
     @property
     def done(self) -> int:
@@ -109,7 +129,9 @@ class Search:
                 if stop.soon and not told:
                     told = True
                     self.watcher.stopping(len(self.running))
-                for worker, message in self.crew.hear(0.0 if more else TICK_S):
+                heard = self.crew.hear(0.0 if more else TICK_S)
+                self._watch(dict(heard))
+                for worker, message in heard:
                     if worker in self.running:
                         self._hear(self.running[worker], message)
         finally:
@@ -136,49 +158,66 @@ class Search:
                     return False
                 if self.running and self.screened >= MAX_SCREENED_IN_A_ROW:
                     return False  # what is at work may teach the sampler
-                if any(running.twins for running in self.running.values()):
-                    return False  # the sampler would propose the same again until it knows more
                 if not left:
                     return True
                 left -= 1
-                self._propose(worker)
+                if not self._propose(worker):
+                    return False
         return False
 
-    def _propose(self, worker: Worker) -> None:
-        """Draw a candidate, and train it unless that was done, or is being done, before."""
-        self.study.sampler = make_sampler(self.config, len(self.study.get_trials(deepcopy=False)))
+    def _propose(self, worker: Worker) -> bool:
+        """Draw a candidate, and train it unless that was done, or is being done, before. False: nothing new is left
+        beside what is at work."""
+        trials = self.study.get_trials(deepcopy=False)
+        queued = self.confirming or any(trial.state == TrialState.WAITING for trial in trials)
+        twins = sum(len(running.twins) for running in self.running.values())
+        point = None
+        if not queued and draws_at_random(self.config, self.ledger, twins):
+            point = random_point(self.random_points, len(trials), self.config, self.num_classes, self.ledger)
+            if point is None and self.running:
+                return False
+            if point is None:
+                raise StudyError(
+                    f"{self.folder}: {self.ledger.trained} of {self.wanted} trials trained, and nothing new is left: "
+                    f"of the search space, {self.random_points.what_was_looked_at} were tried before or do not meet "
+                    "its limits; ask for fewer --trials, loosen limits, or widen the space"
+                )
+        self.study.sampler = make_sampler(self.config, len(trials), point)
         trial = next_confirmation(self.study) if self.confirming else next_trial(self.study, self.config)
         if trial is None:
             self.exhausted = True
-            return
+            return True
         try:
-            candidate = draw_candidate(trial, self.config, self.num_classes)
+            candidate = draw_candidate(trial, self.config, self.num_classes, self.here)
             if self.config.known_training == "new_seed" and not candidate.named:
                 candidate = self._with_new_seed(trial, candidate)
             key = candidate.key(self.config)
             record = read_record(self.folder, key)
         except ScreenedOutError as out:
             self._screen(trial, out)
-            return
+            return True
         except StdcLabError as error:  # left open, the same point would end every later call too
             self._fail(trial, str(error))
             raise
+        self.ledger.tried.add(key)
         twin = next((running for running in self.running.values() if running.key == key), None)
         if twin is not None:
             twin.twins.append(trial)
-            return
+            return True
         if trial.user_attrs.get("in_smaller_parts"):
             candidate = candidate.in_smaller_parts() or candidate
         self.watcher.trial_started(candidate, self.done, self.wanted)
-        if record is not None:
-            before = self.ledger.number_of.get(key)
+        before = self.ledger.number_of.get(key)
+        if record is not None and (before is not None or unmeasured(self.config, record.profile) is None):
             if before is None:  # it was finished, and its driver killed before it could say so
                 tidy(self.folder / RUNS_FOLDER / key)
+                self.pruner.add(record)
             self._tell(trial, candidate, record, before)
-            return
+            return True
         count, iteration = trial.user_attrs.get("lost_workers", (0, 0))
         self.running[worker] = running = Running(trial, candidate, worker, key, lost=(count, iteration))
         self._give(running)
+        return True
 
     def _with_new_seed(self, trial: optuna.Trial, candidate: Candidate) -> Candidate:
         """The same training with the first seed, from the study's on, with which it was not done and is not at work."""
@@ -192,16 +231,32 @@ class Search:
         return candidate
 
     def _give(self, running: Running) -> None:
-        """Let a worker have a trial, with its cost where that is known."""
+        """Let a worker have a trial, with its cost where that is known well enough."""
+        spec = running.candidate.spec
         cost = read_profile(self.folder, self._profile_key(running))
-        task = Task(running.candidate, self.config, self.folder / RUNS_FOLDER, self.data_path, cost)
+        macs = total_cost(spec, self.config.latency.size, self.num_classes).macs
+        beside = self.costs.beside(spec.arch_id, macs)
+        if cost is not None and (is_to_time_again(self.config, cost) or is_suspect(cost, beside)):
+            cost = None
+        task = Task(running.candidate, self.config, self.folder / RUNS_FOLDER, self.data_path, cost, beside)
+        running.watchdog = Watchdog()
         self.crew.give(running.worker, task)
+
+    def _watch(self, heard: Mapping[Worker, FromWorker]) -> None:
+        """End the workers that hang: their trials go on in others."""
+        now = time.monotonic()
+        for worker, running in list(self.running.items()):
+            hangs = running.watchdog.look(now, heard.get(worker))
+            if hangs is not None:
+                self._hear(running, self.crew.kill(worker, hangs))
 
     def _hear(self, running: Running, message: FromWorker) -> None:
         candidate = running.candidate
         match message:
             case Profiled(cost):
+                self._refuse_unmeasured(running, cost)
                 keep_profile(self.folder, self._profile_key(running), cost)
+                self.costs.add(cost)
                 self.watcher.trial_timed(candidate, cost)
                 running.cost = cost
                 running.screened = screened_by_profile(self.config, candidate, cost)
@@ -215,23 +270,34 @@ class Search:
                 self._finish(running)
             case Failed(reason, out_of_memory=True) if candidate.retried is None:
                 self._again_in_smaller_parts(running, reason)
-            case Failed(reason):
-                self._end(running, reason)
+            case Failed(reason, out_of_memory, _, diverged):
+                self._end(running, reason, of_the_point=out_of_memory or diverged)
             case Lost(reason, killed):
                 count, iteration = running.lost
                 count = 1 if running.iteration > iteration else count + 1
                 if not killed or count >= MAX_LOST_WORKERS:
-                    self._end(running, reason)
+                    # Killed again and again at one place, by a system out of memory.
+                    self._end(running, reason, of_the_point=killed)
                     return
                 running.lost = (count, max(iteration, running.iteration))
                 running.trial.set_user_attr("lost_workers", running.lost)
                 self.watcher.trial_again(candidate, reason)
                 self._give(running)
 
+    def _refuse_unmeasured(self, running: Running, cost: ProfileResult) -> None:
+        """Raise `StudyError` where this machine cannot tell what the study asks of every network: nothing is trained
+        for it, and no trial is left that only says so again."""
+        reason = unmeasured(self.config, cost)
+        if reason is None:
+            return
+        for trial in (running.trial, *running.twins):
+            self._fail(trial, reason)
+        raise StudyError(f"{self.folder}: {reason}")
+
     def _again_in_smaller_parts(self, running: Running, reason: str) -> None:
         smaller = running.candidate.in_smaller_parts()
         if smaller is None:
-            self._end(running, reason)
+            self._end(running, reason, of_the_point=True)
             return
         running.trial.set_user_attr("in_smaller_parts", smaller.retried)
         clear(self.folder / RUNS_FOLDER / running.key)
@@ -257,18 +323,19 @@ class Search:
             self._tell(twin, running.candidate, record, record.number)
 
     def _tell(self, trial: optuna.Trial, candidate: Candidate, record: TrialRecord, duplicate_of: int | None) -> None:
-        self.ledger.add(tell(self.study, trial, record, self.config, duplicate_of))
-        self.failures = self.screened = 0
+        try:
+            told = tell(self.study, trial, record, self.config, duplicate_of)
+        except StudyError as error:  # an objective that came out empty: left open, it would end every later call too
+            self._fail(trial, str(error))
+            self._count_failure(candidate, str(error))
+            return
+        self.ledger.add(told)
+        self.failures = 0
+        if duplicate_of is None:
+            self.screened = 0
         self.stale = self._is_stale()
-        self.duplicates = 0 if duplicate_of is None else self.duplicates + 1
         self.watcher.trial_finished(candidate, record, duplicate_of)
         self._write_csv()
-        if self.duplicates >= MAX_DUPLICATES_IN_A_ROW and not self.running:
-            raise StudyError(
-                f"{self.folder}: the last {self.duplicates} proposals had all been trained before, with "
-                f"{self.ledger.trained} of {self.wanted} trials trained: the search space holds hardly more; ask for "
-                "fewer --trials or widen it"
-            )
 
     def _screen(self, trial: optuna.Trial, out: ScreenedOutError) -> None:
         """A proposal is not trained. Raises `StudyError` when there is no end to it."""
@@ -281,14 +348,22 @@ class Search:
                 "limits and constraints, or widen the space; --dry-run says which limit kills how many"
             )
 
-    def _end(self, running: Running, reason: str) -> None:
+    def _end(self, running: Running, reason: str, *, of_the_point: bool = False) -> None:
         """A trial has come to nothing, and with it those that waited for its result."""
+        if of_the_point:
+            running.trial.set_user_attr(FAILED_AT_ITS_POINT, True)
         del self.running[running.worker]
+        folder = self.folder / RUNS_FOLDER / running.key
         if running.candidate.retried is not None:
-            clear(self.folder / RUNS_FOLDER / running.key)  # it is not of the training that the key names
+            clear(folder)  # it is not of the training that the key names
+        else:
+            keep_reasons(folder)
         for trial in (running.trial, *running.twins):
             self._fail(trial, reason)
-        self.watcher.trial_failed(running.candidate, reason)
+        self._count_failure(running.candidate, reason)
+
+    def _count_failure(self, candidate: Candidate, reason: str) -> None:
+        self.watcher.trial_failed(candidate, reason)
         self.failures += 1
         if self.failures >= MAX_FAILURES_IN_A_ROW:
             raise StudyError(f"{self.folder}: {self.failures} trials failed in a row, the last one: {reason}")
@@ -313,13 +388,8 @@ class Search:
         return last is not None and self.ledger.is_stale(last)
 
     def _profile_key(self, running: Running) -> str:
-        beside = self.config.compared_with
-        return profile_key(
-            running.candidate.spec.arch_id,
-            self.machines[running.worker.device],
-            num_classes=self.num_classes,
-            input_shape=(1, 3, *self.config.latency.size),
-            compared_with=None if beside is None else beside[1].arch_id,
+        return study_profile_key(
+            self.config, running.candidate.spec.arch_id, self.machines[running.worker.device], self.num_classes
         )
 
     def _write_csv(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.records import ProfileResult
+from stdc_lab.search.known_costs import Cost
 from stdc_lab.search.objective import Candidate
 from stdc_lab.training import Progress
 
@@ -20,6 +21,8 @@ class Task:
     runs: Path
     data_path: Path | None
     known_profile: ProfileResult | None
+    beside: tuple[Cost, ...] = ()
+    """What networks near in size cost here: a latency far above what they predict is measured again."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,16 @@ class Stepped:
 
 
 @dataclass(frozen=True)
+class Working:
+    """Something other than steps comes on: an evaluation, batch after batch. No answer."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The machine's lock is waited for; until the next message, silence says nothing. No answer."""
+
+
+@dataclass(frozen=True)
 class Scored:
     """The validation set was evaluated. The worker waits for an answer: None, or why the training ends here."""
 
@@ -50,19 +63,21 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """The trial came to nothing. `ends`: and the worker with it, which may be damaged."""
+    """The trial came to nothing. `ends`: and the worker with it, which may be damaged. `diverged`: its training did."""
 
     reason: str
     out_of_memory: bool
     ends: bool
+    diverged: bool = False
 
 
 @dataclass(frozen=True)
 class Lost:
-    """Not said by a worker but of one: its process has ended. `killed`: by a signal from outside."""
+    """Not said by a worker but of one: its process has ended. `killed`: by a signal from outside, or by the driver,
+    because it hung."""
 
     reason: str
     killed: bool
 
 
-FromWorker = Profiled | Stepped | Scored | Finished | Failed | Lost
+FromWorker = Profiled | Stepped | Working | Waiting | Scored | Finished | Failed | Lost

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,12 +22,21 @@ from stdc_lab.machine import choose_dtype, machine_lock, place
 from stdc_lab.nn import Segmenter
 from stdc_lab.nn.checkpoints import load_checkpoint, save_checkpoint
 from stdc_lab.profiling import profile
-from stdc_lab.records import ProfileResult, TrialRecord, trial_key
-from stdc_lab.search.folder import write_text
+from stdc_lab.records import Circumstances, ProfileResult, TrialRecord, trial_key
+from stdc_lab.search.folder import read_record, write_text
+from stdc_lab.search.known_costs import Cost, is_suspect, marked
 from stdc_lab.training import Progress
 from stdc_lab.training.boundary import BoundaryScore
 from stdc_lab.training.evaluate import evaluate, predict, segmenter_of
-from stdc_lab.training.folder import ACCOUNT_FILE, BEST_FILE, LAST_FILE, RECIPE_FILE, RESULT_FILE, STATE_FILE
+from stdc_lab.training.folder import (
+    ACCOUNT_FILE,
+    BEST_FILE,
+    CURVE_FILE,
+    LAST_FILE,
+    RECIPE_FILE,
+    RESULT_FILE,
+    STATE_FILE,
+)
 from stdc_lab.training.run import Hears, run_training
 
 SAMPLES = 3
@@ -57,6 +66,8 @@ class Candidate:
     """The training that was asked for, where memory allows only another form of it: the key is of this one."""
     retried: str | None = None
     """Why it is another form."""
+    here: Circumstances | None = None
+    """On which contents and in which precision it is trained: part of its key."""
 
     @property
     def named(self) -> bool:
@@ -65,7 +76,7 @@ class Candidate:
 
     def key(self, study: StudyConfig) -> str:
         """The key of its training, see `trial_key`."""
-        return trial_key(self.spec, self.planned or self.train, study.data, self.seed)
+        return trial_key(self.spec, self.planned or self.train, study.data, self.seed, self.here)
 
     def in_smaller_parts(self) -> Candidate | None:
         """The same batches in parts of half the size; None where a part would have fewer than two images."""
@@ -85,6 +96,10 @@ class Judge:
     cost: Callable[[ProfileResult], str | None] = lambda cost: None
     progress: Callable[[Progress], None] = lambda progress: None
     score: Callable[[Progress], str | None] = lambda progress: None
+    works: Callable[[], None] = lambda: None
+    """Told that something other than steps comes on."""
+    waits: Callable[[], None] = lambda: None
+    """Told that the machine's lock is waited for."""
 
 
 def run_trial(
@@ -95,24 +110,24 @@ def run_trial(
     device: torch.device,
     *,
     known_profile: ProfileResult | None = None,
+    beside: Sequence[Cost] = (),
     judge: Judge | None = None,
 ) -> TrialRecord | None:
     """Profile (unless the architecture's profile is known), train, and keep record, curve, weights and samples.
 
     They go into `runs/<trial_key>/`; `trial.json` is written last, so where it is, all is. A training that was broken
-    off there before goes on from its last state. None if the judge would not have it trained at this cost.
+    off there before goes on from its last state; of one that is finished there only the cost is measured anew. None if
+    the judge would not have it trained at this cost.
     """
     judge = judge or Judge()
     key = candidate.key(study)
-    cost = known_profile or profile(
-        candidate.spec,
-        num_classes=len(dataset.class_names),
-        latency=study.latency,
-        device=device,
-        compare_with=study.compared_with,
-    )
+    cost = known_profile or measure_cost(candidate, study, len(dataset.class_names), device, beside)
     if judge.cost(cost) is not None:
         return None
+    folder = runs / key
+    finished = read_record(runs.parent, key)
+    if finished is not None:
+        return _keep(finished.model_copy(update={"profile": cost}), folder)
     stopped: list[str] = []
 
     def is_enough(progress: Progress) -> bool:
@@ -120,7 +135,6 @@ def run_trial(
         stopped.extend([] if reason is None else [reason])
         return reason is not None
 
-    folder = runs / key
     recipe = RecipeConfig(
         name=f"trial_{key}",
         arch=candidate.spec,
@@ -129,7 +143,7 @@ def run_trial(
         seed=candidate.seed,
         checkpoint_every=max(1, candidate.train.iterations // STATES_PER_TRAINING),
     )
-    hears = Hears(progress=judge.progress, is_enough=is_enough)
+    hears = Hears(progress=judge.progress, is_enough=is_enough, works=judge.works, waits=judge.waits)
     outcome = run_training(recipe, folder, dataset, device, hears=hears)
     network = place(segmenter_of(folder / LAST_FILE, load_checkpoint(folder / LAST_FILE)), device)
     wants_boundary = "boundary_f" in study.figures
@@ -147,24 +161,60 @@ def run_trial(
         result=outcome.last,
         stopped=stopped[0] if stopped else None,
         retried=candidate.retried,
-        boundary_f=_boundary_f(network, dataset, candidate.train, device) if wants_boundary else None,
+        boundary_f=_boundary_f(network, dataset, candidate.train, device, judge) if wants_boundary else None,
     )
     protocol = record.model_dump(mode="json", include={"train", "data", "seed", "reference", "trial_key"})
-    protocol |= {"miou": record.result.miou, "legend": dataset.legend}
+    protocol |= {"miou": record.result.miou, "legend": dataset.legend, "contents": dataset.part_contents}
     save_checkpoint(folder / CHECKPOINT_FILE, network, protocol)
     write_samples(folder / "predictions", network, dataset, device, candidate.train)
+    return _keep(record, folder)
+
+
+def measure_cost(
+    candidate: Candidate, study: StudyConfig, num_classes: int, device: torch.device, beside: Sequence[Cost] = ()
+) -> ProfileResult:
+    """What a network costs as its study asks. A latency far above what networks near in size predict is measured once
+    more; the lower of both stands, marked where it is no more likely."""
+
+    def measure() -> ProfileResult:
+        return profile(
+            candidate.spec,
+            num_classes=num_classes,
+            latency=study.latency,
+            device=device,
+            compare_with=study.compared_with,
+        )
+
+    cost = measure()
+    if not is_suspect(cost, beside):
+        return cost
+    cost = min(cost, measure(), key=lambda one: math.inf if one.latency is None else one.latency.median_ms)
+    if not is_suspect(cost, beside) or cost.latency is None:
+        return cost
+    return cost.model_copy(update={"latency": marked(cost.latency)})
+
+
+def _keep(record: TrialRecord, folder: Path) -> TrialRecord:
     write_text(folder / RECORD_FILE, record.model_dump_json(indent=1))
     tidy(folder)
     return record
 
 
-def _boundary_f(network: Segmenter, dataset: Dataset, config: TrainConfig, device: torch.device) -> float | None:
+def _boundary_f(
+    network: Segmenter, dataset: Dataset, config: TrainConfig, device: torch.device, judge: Judge
+) -> float | None:
     """Boundary F-score of the evaluated weights on the validation set; None if no class has a boundary there."""
     classes = len(dataset.class_names)
     boundary, dtype = BoundaryScore(classes), choose_dtype(config.precision, device)
     scales = (config.evaluation_scale,)
+
+    def comes_on(done: int, total: int) -> None:
+        judge.works()
+
+    judge.waits()
     with machine_lock(alone=False):
-        evaluate(network, dataset.val, classes, device, dtype, scales=scales, boundary=boundary)
+        judge.works()
+        evaluate(network, dataset.val, classes, device, dtype, scales=scales, boundary=boundary, on_progress=comes_on)
     score = boundary.mean()
     return score if math.isfinite(score) else None
 
@@ -173,6 +223,20 @@ def tidy(folder: Path) -> None:
     """Remove what only an unfinished training needs: a study holds as many folders as trials."""
     for name in (*_OF_THE_TRAINING, "events.out.tfevents.*"):
         for path in folder.glob(name):
+            path.unlink(missing_ok=True)
+
+
+def keep_reasons(folder: Path) -> None:
+    """Remove all that a trial which failed has left, but what tells why: the worker's log and the training's curve.
+
+    Gone on with, it would fail again. A training that was finished all the same, its record written, is kept.
+    """
+    if (folder / RECORD_FILE).exists():
+        return
+    for path in folder.glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name not in (LOG_FILE, CURVE_FILE):
             path.unlink(missing_ok=True)
 
 

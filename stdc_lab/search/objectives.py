@@ -6,17 +6,25 @@ from collections.abc import Mapping
 
 from stdc_lab.arch import ArchSpec
 from stdc_lab.config.limits import check_limits
-from stdc_lab.config.objectives import Figure
+from stdc_lab.config.objectives import OF_LATENCY, Constraint, Figure, Interval
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
 from stdc_lab.records import ProfileResult, TrialRecord
 from stdc_lab.search.objective import Candidate
 
 Figures = Mapping[Figure, float | None]
+OF_TRAINING: tuple[Figure, ...] = ("miou", "boundary_f")
+"""Figures that a profile does not tell."""
+DOUBT = "on a noisy timing: --retime takes it up again"
+_WHY_NOT: dict[Figure, str] = {
+    "peak_memory_bytes": "this system does not tell how much memory a call needs at its highest, as Linux does where "
+    "/proc/self/clear_refs can be written, and CUDA; choose another figure, such as peak_activations",
+    "boundary_f": "no class has a boundary in the validation labels; choose another figure",
+}
 
 
 class ScreenedOutError(StdcLabError):
-    """A candidate that is not trained, for what theory or its profile says. Feasible by no constraint of `excess`."""
+    """A candidate that is not trained, for what theory or its profile says: it breaks a limit or constraint."""
 
     def __init__(self, reason: str, excess: Mapping[str, float], cost: ProfileResult | None = None) -> None:
         super().__init__(reason)
@@ -43,18 +51,41 @@ def figures_of(record: TrialRecord) -> dict[Figure, float | None]:
     return {**figures_of_profile(record.profile), "miou": record.result.miou, "boundary_f": record.boundary_f}
 
 
+def intervals_of(cost: ProfileResult) -> dict[Figure, Interval]:
+    """The 95 % intervals of those figures of a profile that scatter."""
+    latency = cost.latency
+    intervals: dict[Figure, Interval] = {}
+    if latency is not None:
+        intervals["latency_ms"] = latency.ci95_ms
+        if latency.times_as_fast_ci95 is not None:
+            low, high = latency.times_as_fast_ci95
+            intervals["latency_ratio"] = (1 / high, 1 / low)
+    return intervals
+
+
 def objective_values(config: StudyConfig, figures: Figures) -> list[float]:
     """The values of a study's objectives in their order. Raises `StudyError` for one that was not measured."""
     values = []
     for objective in config.objectives:
         value = figures.get(objective.figure)
         if value is None:
-            raise StudyError(
-                f"objective {objective.figure}: could not be measured here; choose another, such as peak_activations "
-                "for peak_memory_bytes"
-            )
+            raise StudyError(_not_measured(f"objective {objective}", objective.figure))
         values.append(float(value))
     return values
+
+
+def unmeasured(config: StudyConfig, cost: ProfileResult) -> str | None:
+    """Which objective or constraint the profile of any network here says nothing of, and why; None if it says all.
+
+    What is not told of one network is told of none on this machine, so no training is worth its time.
+    """
+    figures = figures_of_profile(cost)
+    asked = [(f"objective {one}", one.figure) for one in config.objectives]
+    asked += [(f"constraint {one}", one.figure) for one in config.constraints]
+    for what, figure in asked:
+        if figure not in OF_TRAINING and figures[figure] is None:
+            return _not_measured(what, figure)
+    return None
 
 
 def limit_excess(config: StudyConfig, spec: ArchSpec, num_classes: int) -> dict[str, float]:
@@ -62,10 +93,16 @@ def limit_excess(config: StudyConfig, spec: ArchSpec, num_classes: int) -> dict[
     return {str(one.limit): one.excess for one in check_limits(config.space.limits, spec, num_classes)}
 
 
-def constraint_excess(config: StudyConfig, figures: Figures) -> dict[str, float]:
-    """By what share of its bound each constraint is broken (above 0) or kept, as far as its figure is known."""
+def constraint_excess(
+    config: StudyConfig, figures: Figures, intervals: Mapping[Figure, Interval] | None = None
+) -> dict[str, float]:
+    """By what share of its bound each constraint is broken (above 0) or kept, as far as its figure is known.
+
+    A figure with an interval breaks a bound only where all of it lies beyond, see `Constraint`.
+    """
     known = {one: figures.get(one.figure) for one in config.constraints}
-    return {str(one): one.excess(value) for one, value in known.items() if value is not None}
+    within = intervals or {}
+    return {str(one): one.excess(value, within.get(one.figure)) for one, value in known.items() if value is not None}
 
 
 def screen_by_theory(config: StudyConfig, spec: ArchSpec, num_classes: int) -> None:
@@ -79,11 +116,43 @@ def screen_by_theory(config: StudyConfig, spec: ArchSpec, num_classes: int) -> N
 
 def screened_by_profile(config: StudyConfig, candidate: Candidate, cost: ProfileResult) -> ScreenedOutError | None:
     """Why a network whose profile breaks a constraint is not trained, for training would not mend it; None for any
-    other, and for what the study names."""
-    figures = figures_of_profile(cost)
-    excess = constraint_excess(config, figures)
-    broken = [f"{one}: {figures[one.figure]:,.6g}" for one in config.constraints if excess.get(str(one), 0) > 0]
+    other, for what the study names, and where the interval of a latency leaves it open."""
+    excess = constraint_excess(config, figures_of_profile(cost), intervals_of(cost))
+    broken = [_in_words(one, cost) for one in config.constraints if excess.get(str(one), 0) > 0]
     if candidate.named or not broken:
         return None
+    doubt = f"; {DOUBT}" if is_doubtful(config, cost) else ""
     excess |= limit_excess(config, candidate.spec, cost.num_classes)
-    return ScreenedOutError(f"screened out before it was trained: {'; '.join(broken)}", excess, cost)
+    return ScreenedOutError(f"screened out before it was trained: {'; '.join(broken)}{doubt}", excess, cost)
+
+
+def is_doubtful(config: StudyConfig, cost: ProfileResult) -> bool:
+    """Whether a constraint on latency is left open by the timing, or was broken by a noisy one."""
+    figures, intervals = figures_of_profile(cost), intervals_of(cost)
+    noisy = cost.latency is not None and bool(cost.latency.noisy)
+    return any(
+        one.is_doubtful(value, intervals.get(one.figure), noisy=noisy)
+        for one in config.constraints
+        if one.figure in OF_LATENCY and (value := figures[one.figure]) is not None
+    )
+
+
+def is_to_time_again(config: StudyConfig, cost: ProfileResult) -> bool:
+    """Whether a kept profile is not to be used for another trial of its network: it lacks what the study asks for, or
+    would reject the network on a timing that is not to be believed."""
+    if unmeasured(config, cost) is not None:
+        return True
+    latency = cost.latency
+    excess = constraint_excess(config, figures_of_profile(cost), intervals_of(cost))
+    breaks = any(share > 0 for share in excess.values())
+    return latency is not None and bool(latency.noisy) and (breaks or latency.note is not None)
+
+
+def _in_words(constraint: Constraint, cost: ProfileResult) -> str:
+    value, interval = figures_of_profile(cost)[constraint.figure], intervals_of(cost).get(constraint.figure)
+    within = "" if interval is None else f" ({interval[0]:,.6g} to {interval[1]:,.6g})"
+    return f"{constraint}: {value:,.6g}{within}"
+
+
+def _not_measured(what: str, figure: Figure) -> str:
+    return f"{what}: cannot be measured here: {_WHY_NOT.get(figure, 'its network was not timed')}"

@@ -12,38 +12,71 @@ from stdc_lab.arch import ArchSpec
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.errors import StdcLabError
-from stdc_lab.records import ProfileResult, TrialRecord
-from stdc_lab.search.ledger import CONFIRMS
+from stdc_lab.records import Circumstances, ProfileResult, TrialRecord
+from stdc_lab.search.ledger import CONFIRMS, Ledger
 from stdc_lab.search.objective import Candidate
 from stdc_lab.search.objectives import (
     ScreenedOutError,
     constraint_excess,
     figures_of,
     figures_of_profile,
+    intervals_of,
     limit_excess,
     objective_values,
     screen_by_theory,
 )
+from stdc_lab.search.samplers import Point, PointSampler, RandomPoints, Tpe
 
 SCREENED = "screened"
 """The attribute of a trial that was not trained because of what theory or its profile says."""
 POSSIBLE = "possible"
 """The constraint that a point breaks of which no network or training can be made."""
+REPEATS_IN_A_ROW = 3
+"""After so many proposals that were trained before, points are drawn at random until one is not."""
 _QUEUED = ("reference", "arm", "seed")
 
 
-def make_sampler(config: StudyConfig, count: int) -> optuna.samplers.BaseSampler:
-    """A sampler whose proposals follow from the seed and the number of trials so far, also after a resume."""
+def make_sampler(config: StudyConfig, count: int, point: Point | None = None) -> optuna.samplers.BaseSampler:
+    """A sampler whose proposals follow from the seed and the number of trials so far, also after a resume.
+
+    point: what it is to propose, drawn in its place.
+    """
     seed = (config.seed * 1_000_003 + count) % 2**32
+    if point is not None:
+        return PointSampler(point, make_sampler(config, count))
     if config.sampler.name == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     if config.sampler.name == "nsga2":
         return optuna.samplers.NSGAIISampler(seed=seed, population_size=config.sampler.population)
     # Where keys are absent under conditions, TPE takes them one by one anyway, and would warn each time.
     conditional = any(varied.when for varied in config.space.parameters.values())
-    return optuna.samplers.TPESampler(
-        seed=seed, n_startup_trials=config.sampler.startup_trials, multivariate=False if conditional else None
-    )
+    # Its own count of a start-up takes whatever was told for a draw; ours is in `draws_at_random`.
+    return Tpe(seed=seed, n_startup_trials=1, multivariate=False if conditional else None)
+
+
+def draws_at_random(config: StudyConfig, ledger: Ledger, waiting_twins: int) -> bool:
+    """Whether the next proposal is a random one: so few were trained yet, or the sampler repeats itself."""
+    if config.plan is not None:
+        return False
+    starting = config.sampler.name == "tpe" and ledger.drawn < config.sampler.startup_trials
+    return starting or ledger.repeats + waiting_twins >= REPEATS_IN_A_ROW
+
+
+def random_point(
+    points: RandomPoints, count: int, config: StudyConfig, num_classes: int, ledger: Ledger
+) -> Point | None:
+    """A point at random that can be made, keeps to the limits by theory, and gives a training that was not tried."""
+
+    def is_new(chosen: Mapping[str, Any]) -> bool:
+        try:
+            spec, train = config.space.spec_of(chosen), config.space.training_of(chosen, config.train)
+            screen_by_theory(config, spec, num_classes)
+        except StdcLabError:
+            return False
+        again = config.known_training == "new_seed"
+        return again or Candidate(-1, spec, train, config.seed).key(config) not in ledger.tried
+
+    return points.draw(count, is_new)
 
 
 def enqueue_known(study: optuna.Study, config: StudyConfig) -> None:
@@ -71,7 +104,9 @@ def next_trial(study: optuna.Study, config: StudyConfig) -> optuna.Trial | None:
     return study.ask()
 
 
-def draw_candidate(trial: optuna.Trial, config: StudyConfig, num_classes: int) -> Candidate:
+def draw_candidate(
+    trial: optuna.Trial, config: StudyConfig, num_classes: int, here: Circumstances | None = None
+) -> Candidate:
     """Draw a point of the space, or take the network or arm that the trial was queued for.
 
     Raises `ScreenedOutError` for a drawn point that cannot be made or does not meet the limits. What the user named
@@ -88,7 +123,7 @@ def draw_candidate(trial: optuna.Trial, config: StudyConfig, num_classes: int) -
         # Drawn once more where it can be, for the sampler to learn from a second value of the same point.
         spec, train = network_of(trial if confirmed.params else confirmed, config)
         seed = int(attributes["seed"])
-    candidate = Candidate(trial.number, spec, train, seed, reference, arm, confirms)
+    candidate = Candidate(trial.number, spec, train, seed, reference, arm, confirms, here=here)
     for name, value in {
         "arch": spec.to_dict(),
         "arch_id": spec.arch_id,
@@ -124,10 +159,11 @@ def tell(
         if value is not None:
             trial.set_user_attr(name, value)
     excess = limit_excess(config, record.arch, record.profile.num_classes)
+    known = figures if record.stopped is None else figures_of_profile(record.profile)
+    excess |= constraint_excess(config, known, intervals_of(record.profile))
+    _set_constraints(study, trial, excess)
     if record.stopped is not None:
-        _set_constraints(study, trial, excess | constraint_excess(config, figures_of_profile(record.profile)))
         return study.tell(trial, state=TrialState.PRUNED)
-    _set_constraints(study, trial, excess | constraint_excess(config, figures))
     return study.tell(trial, values)
 
 
@@ -172,6 +208,9 @@ def _note_profile(trial: optuna.Trial, cost: ProfileResult) -> None:
     attributes: dict[str, Any] = {str(name): value for name, value in figures_of_profile(cost).items()}
     if latency is not None:
         attributes |= {"latency_p95_ms": latency.p95_ms, "latency_spread": latency.spread}
+        attributes |= {"latency_noisy": latency.noisy, "latency_note": latency.note}
+        for figure, (low, high) in intervals_of(cost).items():
+            attributes |= {f"{figure}_low": low, f"{figure}_high": high}
     if where is not None:
         attributes["fingerprint"] = where.fingerprint
     for name, value in attributes.items():

@@ -13,7 +13,7 @@ from stdc_lab.records import ProfileResult, TrialRecord
 from stdc_lab.search.folder import read_record
 from stdc_lab.search.ledger import is_trained
 from stdc_lab.search.objective import Candidate
-from stdc_lab.search.objectives import constraint_excess, figures_of, figures_of_profile
+from stdc_lab.search.objectives import constraint_excess, figures_of, figures_of_profile, intervals_of
 from stdc_lab.training import Progress
 
 
@@ -37,10 +37,14 @@ class Pruner:
             return
         figures = figures_of(record)
         costs = course_costs(self.config, figures)
-        if costs is None or any(excess > 0 for excess in constraint_excess(self.config, figures).values()):
+        if costs is None or self._breaks_a_constraint(record):
             return
         scores = scores_of(record.result.curve)
         self.finished.append(Course(record.number, record.train.iterations, costs, scores))
+
+    def _breaks_a_constraint(self, record: TrialRecord) -> bool:
+        excess = constraint_excess(self.config, figures_of(record), intervals_of(record.profile))
+        return any(share > 0 for share in excess.values())
 
     def judge(self, candidate: Candidate, cost: ProfileResult | None, progress: Progress) -> str | None:
         """Why a training ends at this evaluation; None if it goes on, as whatever the study names does."""

@@ -1,31 +1,60 @@
-"""All finished architectures of a study timed anew, interleaved, in one quiet pass."""
+"""The architectures of a study timed anew, in one quiet pass: finished ones, and those that a latency screened out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from optuna.trial import TrialState
+import optuna
+from optuna.trial import FrozenTrial, TrialState
 
 from stdc_lab.analysis.frame import load_study, write_trials_csv
 from stdc_lab.analysis.storage import read_study_config
 from stdc_lab.arch import ArchSpec
+from stdc_lab.config.objectives import OF_LATENCY
+from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
 from stdc_lab.machine import choose_device, environment, usable_cores
-from stdc_lab.nn import build_model
-from stdc_lab.profiling import measure_latency
-from stdc_lab.records import LatencyResult
-from stdc_lab.search.folder import CSV_FILE, driver_lock, open_study, read_record, storage_at_work
+from stdc_lab.records import Environment, LatencyResult
+from stdc_lab.search.folder import (
+    CSV_FILE,
+    NUM_CLASSES,
+    PROFILES_FOLDER,
+    driver_lock,
+    keep_profile,
+    open_study,
+    read_profile,
+    read_record,
+    storage_at_work,
+    study_profile_key,
+)
+from stdc_lab.search.groups import time_in_groups
+from stdc_lab.search.ledger import Ledger
+from stdc_lab.search.propose import is_screened
+
+SCREENED_BEFORE = "screened_before"
+"""The attribute of a trial that was queued again after retiming: the number of the one that had been screened out."""
+log = logging.getLogger(__name__)
 
 
 def retime_study(
-    folder: str | Path, *, device: str = "auto", on_progress: Callable[[float], None] | None = None
+    folder: str | Path,
+    *,
+    device: str = "auto",
+    on_progress: Callable[[float], None] | None = None,
+    say: Callable[[str], None] = log.warning,
 ) -> dict[str, LatencyResult]:
-    """Time every finished architecture of a study, one call of each in turn, and keep the figures in the study.
+    """Time the finished architectures of a study anew, and those that a latency had screened out; keep the figures in
+    the study, where `load_study` finds them.
 
-    Drift of the machine falls on all alike, which a latency measured hours after another cannot promise.
-    `load_study` then gives these latencies. Raises `StudyError` for a folder without a finished trial.
+    They take turns, see `time_in_groups`: drift of the machine falls on all alike, which a latency measured hours after
+    another cannot promise. Later trials of these architectures are given the new latency too. A candidate that had been
+    screened out, and by its new latency breaks no bound, is queued again: the next search trains it. `say` hears what
+    is missing, and how many were queued.
+
+    Raises `StudyError` for a folder without a finished trial, and where nothing tells the number of classes.
     """
     folder = Path(folder)
     config = read_study_config(folder)
@@ -35,22 +64,114 @@ def retime_study(
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if not finished:
             raise StudyError(f"{folder}: no finished trial to time; run the search first")
-        here = environment(chosen, config.latency.threads or usable_cores()).fingerprint
-        there = {trial.user_attrs.get("fingerprint") for trial in finished} - {here, None}
+        here = environment(chosen, config.latency.threads or usable_cores())
+        there = {trial.user_attrs.get("fingerprint") for trial in finished} - {here.fingerprint, None}
         if there:
             raise StudyError(
                 f"{folder}: its latencies were measured on another machine, device or PyTorch "
-                f"(fingerprint {', '.join(sorted(map(str, there)))}; here: {here}): time it there"
+                f"(fingerprint {', '.join(sorted(map(str, there)))}; here: {here.fingerprint}): time it there"
             )
-        specs = {t.user_attrs["arch_id"]: ArchSpec.from_dict(t.user_attrs["arch"]) for t in finished}
-        record = read_record(folder, finished[0].user_attrs["trial_key"])
-        classes = record.profile.num_classes if record is not None else 11
-        networks = {arch_id: build_model(spec, classes) for arch_id, spec in specs.items()}
-        measured = measure_latency(networks, config.latency, chosen, on_progress)
+        screened = _screened_by_latency(study, config, here)
+        specs = _architectures(finished, screened, say)
+        classes = _num_classes(study, config, folder, finished, say)
+        measured = time_in_groups(specs, config.latency, classes, chosen, config.compared_with, on_progress)
         study.set_user_attr("retimed", {key: value.model_dump(mode="json") for key, value in measured.items()})
         study.set_user_attr(
             "retimed_on", environment(chosen, next(iter(measured.values())).threads).model_dump(mode="json")
         )
         study.set_user_attr("retimed_at", datetime.now(UTC).isoformat(timespec="seconds"))
+        for arch_id, latency in measured.items():
+            key = study_profile_key(config, arch_id, here, classes)
+            known = read_profile(folder, key)
+            if known is not None:
+                keep_profile(folder, key, known.model_copy(update={"latency": latency}))
+        back = _queue_again(study, folder, screened)
+        if back:
+            say(
+                f"{back} that a latency had screened out may meet the bounds, by the new timing: queued again, and "
+                "trained first by the next search (with more --trials, where all that it wants are trained)"
+            )
         write_trials_csv(load_study(folder), folder / CSV_FILE)
     return measured
+
+
+def _screened_by_latency(study: optuna.Study, config: StudyConfig, here: Environment) -> list[FrozenTrial]:
+    """The candidates that a latency measured on this machine had screened out, and nothing else."""
+    on_latency = {str(one) for one in config.constraints if one.figure in OF_LATENCY}
+    found = []
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):
+        broken = {name for name, excess in trial.constraints.items() if excess > 0}
+        on_this = trial.user_attrs.get("fingerprint") in (here.fingerprint, None)
+        if is_screened(trial) and "latency_ms" in trial.user_attrs and broken <= on_latency and on_this:
+            found.append(trial)
+    return found
+
+
+def _architectures(
+    finished: Iterable[FrozenTrial], screened: Iterable[FrozenTrial], say: Callable[[str], None]
+) -> dict[str, ArchSpec]:
+    """By `arch_id`. Raises `StudyError` where no trial says what its network is."""
+    specs, missing = {}, []
+    for trial in (*finished, *screened):
+        arch = trial.user_attrs.get("arch")
+        if isinstance(arch, dict):
+            spec = ArchSpec.from_dict(arch)
+            specs[spec.arch_id] = spec
+        else:
+            missing.append(f"#{trial.number}")
+    if not specs:
+        raise StudyError(f"no trial says what its network is ({', '.join(missing)}): there is nothing to time")
+    if missing:
+        say(f"not timed, for they do not say what their network is: {', '.join(missing)}")
+    return specs
+
+
+def _num_classes(
+    study: optuna.Study,
+    config: StudyConfig,
+    folder: Path,
+    finished: Sequence[FrozenTrial],
+    say: Callable[[str], None],
+) -> int:
+    """How many classes the study's networks tell apart: as the study says, or, where an older version wrote it, its
+    records, its profiles, its data set. Raises `StudyError` where none does."""
+    if (noted := study.user_attrs.get(NUM_CLASSES)) is not None:
+        return int(noted)
+    for trial in finished:
+        key = str(trial.user_attrs.get("trial_key"))
+        record = read_record(folder, key)
+        if record is not None:
+            return record.profile.num_classes
+        say(f"the record of trial {trial.number} is gone: runs/{key}/trial.json")
+    for path in sorted((folder / PROFILES_FOLDER).glob("*.json")):
+        profile = read_profile(folder, path.stem)
+        if profile is not None:
+            return profile.num_classes
+    if config.data.num_classes is not None:
+        return config.data.num_classes
+    raise StudyError(
+        f"{folder}: how many classes its networks tell apart is not known: the records of its finished trials "
+        f"(runs/*/trial.json) and its profiles are gone. Put one back, or call the search again, which notes it"
+    )
+
+
+def _queue_again(study: optuna.Study, folder: Path, screened: Sequence[FrozenTrial]) -> int:
+    """Queue the screened-out candidates that are not known to break a bound any more, each training once; gives how
+    many."""
+    trials = study.get_trials(deepcopy=False)
+    keys = set(Ledger(study).number_of)
+    for trial in trials:
+        if trial.state in (TrialState.WAITING, TrialState.RUNNING):
+            keys.add(str(trial.user_attrs.get("trial_key")))
+            if (before := trial.user_attrs.get(SCREENED_BEFORE)) is not None:
+                keys.add(str(trials[before].user_attrs.get("trial_key")))
+    frame = load_study(folder)
+    feasible = set(frame.loc[frame["feasible"] & frame["retimed"], "number"])
+    back = 0
+    for trial in screened:
+        key = str(trial.user_attrs.get("trial_key"))
+        if trial.number in feasible and key not in keys:
+            keys.add(key)
+            study.enqueue_trial(trial.params, user_attrs={SCREENED_BEFORE: trial.number})
+            back += 1
+    return back

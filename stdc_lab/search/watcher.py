@@ -17,6 +17,9 @@ class Watcher:
     def started(self, folder: Path, done: int, wanted: int, device: torch.device) -> None:
         """A search begins (or goes on) with so many trials trained of so many wanted."""
 
+    def set_aside(self, storage: Path) -> None:
+        """The folder was begun with another study that trained nothing: its storage is kept under this name."""
+
     def data(self, what: str, done: int, total: int) -> None:
         """The data set's cache is being built."""
 

@@ -21,12 +21,13 @@ import torch
 
 from stdc_lab.config.data import DataConfig
 from stdc_lab.data import Dataset, load_dataset
-from stdc_lab.errors import StdcLabError
+from stdc_lab.errors import DataError, StdcLabError
 from stdc_lab.machine import is_out_of_memory
 from stdc_lab.records import ProfileResult
-from stdc_lab.search.messages import Failed, Finished, FromWorker, Profiled, Scored, Stepped, Task
+from stdc_lab.search.crew import STACKS_SIGNAL
+from stdc_lab.search.messages import Failed, Finished, FromWorker, Profiled, Scored, Stepped, Task, Waiting, Working
 from stdc_lab.search.objective import LOG_FILE, Judge, run_trial
-from stdc_lab.training import Progress
+from stdc_lab.training import DivergedError, Progress
 
 SAY_EVERY_S = 0.2
 EXIT_DRIVER_GONE = 75
@@ -66,23 +67,35 @@ def _run(
 ) -> None:
     try:
         _log_into(task.runs / task.candidate.key(task.study) / LOG_FILE)
-        data = task.study.data, task.data_path
-        if data not in datasets:
-            datasets[data] = load_dataset(*data)
         run_trial(
-            task.candidate, task.study, datasets[data], task.runs, device,
-            known_profile=task.known_profile, judge=_asking(connection),
+            task.candidate, task.study, _loaded(task, datasets), task.runs, device,
+            known_profile=task.known_profile, beside=task.beside, judge=_asking(connection),
         )  # fmt: skip
     except Exception as error:
         log.exception("trial %d failed", task.candidate.number)
         known = isinstance(error, StdcLabError)
         reason = str(error) if known else f"{type(error).__name__}: {error}".removesuffix(": ")
         # After another error memory may be in pieces, and a GPU that met one answers nothing any more.
-        _send(connection, Failed(reason, out_of_memory=is_out_of_memory(error), ends=not known))
+        diverged = isinstance(error, DivergedError)
+        _send(connection, Failed(reason, out_of_memory=is_out_of_memory(error), ends=not known, diverged=diverged))
         if not known:
             raise SystemExit(1) from error
     else:
         _send(connection, Finished())
+
+
+def _loaded(task: Task, datasets: dict[tuple[DataConfig, Path | None], Dataset]) -> Dataset:
+    """The data of a trial, kept for the next one. Raises `DataError` if it is not what the driver has seen."""
+    data, here = (task.study.data, task.data_path), task.candidate.here
+    wanted = None if here is None else here.contents
+    if data not in datasets or wanted not in (
+        None,
+        datasets[data].contents,
+    ):  # files may have changed since the last study
+        datasets[data] = load_dataset(*data)
+    if wanted not in (None, datasets[data].contents):
+        raise DataError(f"{task.study.data.name}: images or labels have changed since the search was started")
+    return datasets[data]
 
 
 def _asking(connection: Connection) -> Judge:
@@ -102,6 +115,18 @@ def _asking(connection: Connection) -> Judge:
     def score(progress: Progress) -> str | None:
         return ask(Scored(progress))
 
+    def works() -> None:
+        nonlocal said_at
+        now = time.monotonic()
+        if now - said_at > SAY_EVERY_S:
+            said_at = now
+            _send(connection, Working())
+
+    def waits() -> None:
+        nonlocal said_at
+        said_at = 0.0  # that the wait is over is said at once
+        _send(connection, Waiting())
+
     def ask(question: Profiled | Scored) -> str | None:
         _send(connection, question)
         try:
@@ -110,7 +135,7 @@ def _asking(connection: Connection) -> Judge:
             raise KeyboardInterrupt from error
         return answer
 
-    return Judge(cost, progress, score)
+    return Judge(cost, progress, score, works, waits)
 
 
 def _send(connection: Connection, message: FromWorker) -> None:
@@ -130,6 +155,7 @@ def _log_into(path: Path) -> None:
         os.dup2(descriptor, stream.fileno())
     os.close(descriptor)
     faulthandler.enable(sys.stderr)
+    faulthandler.register(STACKS_SIGNAL, sys.stderr)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

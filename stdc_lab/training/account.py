@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from stdc_lab.config.pretraining import PretrainConfig
 from stdc_lab.config.recipe import RecipeConfig
-from stdc_lab.config.training import Augmentation, TrainConfig
+from stdc_lab.config.training import Augmentation, OptimisationConfig, TrainConfig
 from stdc_lab.data import crop_size
+from stdc_lab.machine import not_native
+from stdc_lab.records import Computing, mixed_computing
 from stdc_lab.training.classifier import ClassifierTrainer
-from stdc_lab.training.schedule import rate_at
+from stdc_lab.training.schedule import average_decay_at, average_warmup, rate_at
 from stdc_lab.training.trainer import Trainer
 
 PAPER_BATCH, PAPER_ITERATIONS, PAPER_RATE = 48, 60_000, 0.01
@@ -98,17 +100,35 @@ def _loss(config: TrainConfig) -> str:
 
 def _evaluation(trainer: Trainer | ClassifierTrainer, evaluated: str) -> dict[str, str]:
     config = trainer.config
-    weights = f"averaged weights, decay {config.ema_decay:g}" if config.ema_decay else "the last weights"
+    weights = f"averaged weights, {_decay(config)}" if config.ema_decay else "the last weights"
     precision = str(trainer.dtype).removeprefix("torch.")
+    emulated = not_native(precision, trainer.device)
     return {
         "evaluated": f"{weights}; {evaluated}",
-        "computing": f"{trainer.device}, {precision}" + (", compiled" if config.compile else ""),
+        "computing": f"{trainer.device}, {precision}"
+        + (f" ({emulated})" if emulated else "")
+        + (", compiled" if config.compile else ""),
     }
+
+
+def _decay(config: OptimisationConfig) -> str:
+    """What the decay of the averaged weights acts as by the end of the training."""
+    acts, full = average_decay_at(config.iterations - 1, config.ema_decay), average_warmup(config.ema_decay)
+    said = f"decay {config.ema_decay:g}"
+    if acts < config.ema_decay:
+        return f"{said}, which acts as {acts:.4g} at the end: it grows over the first {full:,} iterations"
+    return f"{said} from iteration {full:,}, before that less"
 
 
 def _text(lines: Mapping[str, str], warnings: Iterable[str]) -> str:
     rows = [*lines.items(), *(("warning", warning) for warning in warnings)]
     return "".join(f"{name:<10} {value}\n" for name, value in rows)
+
+
+def mixed_warning(computed: Sequence[Computing]) -> str:
+    """The account's line about a training that went on in another precision or on another kind of device."""
+    mixed = mixed_computing(computed)
+    return "" if mixed is None else _text({}, (f"{mixed}: its curve is not of one piece",))
 
 
 def departures(recipe: RecipeConfig, start: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stdc_lab.arithmetic import TRAINING, arithmetic_here, computing
 from stdc_lab.config.data import DataConfig
 from stdc_lab.data import IMAGE_MEAN, IMAGE_STD, Dataset, Split
 from stdc_lab.errors import CheckpointError, ConfigError, DataError
@@ -50,11 +51,11 @@ def to_input(images: np.ndarray, device: torch.device) -> Tensor:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients inside the block; the mode before it afterwards."""
+    """Evaluation mode, no gradients and the arithmetic of training inside the block; the mode before it afterwards."""
     training = network.training
     network.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), computing(TRAINING):
             yield
     finally:
         network.train(training)
@@ -152,7 +153,8 @@ def evaluate_checkpoint(
     dtype = choose_dtype(checkpoint.precision, device)
     boundary = BoundaryScore(len(names))
     started = time.monotonic()
-    with machine_lock(alone=False):
+    with machine_lock(alone=False), computing(TRAINING):
+        here = environment(device, torch.get_num_threads(), arithmetic_here())
         matrix = evaluate(
             place(strip_heads(network), device),
             dataset.val,
@@ -188,7 +190,7 @@ def evaluate_checkpoint(
             precision=str(dtype).removeprefix("torch."),
             miou_is=MIOU_IS,
             boundary_f_is=BOUNDARY_F_IS,
-            environment=environment(device, torch.get_num_threads()),
+            environment=here,
             notes=tuple(_notes(checkpoint, data)),
         ),
     )

@@ -20,7 +20,7 @@ from stdc_lab.config.reading import differences, read_value
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.errors import CheckpointError, StudyError
 from stdc_lab.nn.checkpoints import read_tensors, save_checkpoint, write_tensors
-from stdc_lab.records import CurvePoint, PretrainingOutcome, TrainingOutcome
+from stdc_lab.records import CurvePoint, PretrainingOutcome, TrainingOutcome, mixed_computing
 from stdc_lab.training.board import Board
 from stdc_lab.training.classifier import ClassifierTrainer
 from stdc_lab.training.trainer import Curve, Trainer
@@ -201,6 +201,9 @@ class TrainingFolder:
         recipe = self.recipe.model_dump(mode="json", include={"name", "data", "seed", "faithful"})
         train = self.recipe.training.model_dump(mode="json")
         reached = {"start": self.start, "iteration": self.trainer.iteration, self.score_name: score}
+        mixed = mixed_computing(self.trainer.computed)
+        if mixed is not None:
+            reached["computed"] = mixed
         return {**recipe, "train": train, **reached, **self.trainer.class_protocol()}
 
     def _identity(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from torch.optim.swa_utils import AveragedModel
 from stdc_lab.config.training import OptimisationConfig, TrainConfig
 from stdc_lab.nn import Classifier, Segmenter
 from stdc_lab.training.losses import FUSION_WEIGHTS
+from stdc_lab.training.schedule import average_decay_at
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def make_optimiser(
@@ -67,14 +71,13 @@ def make_fusion_weights(config: TrainConfig, device: torch.device) -> nn.Paramet
 def make_average(network: nn.Module, decay: float) -> AveragedModel | None:
     """An exponential moving average of weights and batch-norm statistics; None without decay.
 
-    The decay grows with the number of updates, so that a short training is not an average of its first steps.
+    The decay grows with the number of updates, see `average_decay_at`; before the first one it is a copy.
     """
     if decay == 0:
         return None
 
     def average(ema: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
-        count = int(updates)
-        weight = 1 - min(decay, (1 + count) / (10 + count))
+        weight = 1 - average_decay_at(int(updates), decay)
         if ema[0].is_floating_point():
             torch._foreach_lerp_(list(ema), list(current), weight)
         else:
@@ -90,3 +93,14 @@ def set_training(network: nn.Module, config: OptimisationConfig) -> None:
         for module in network.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
+
+
+def synchronise_norms(network: Network, config: OptimisationConfig) -> Network:
+    """Let batch norms take their statistics from the images of all processes, each on a GPU; gives the network.
+
+    Under `untrained_backbone` those of the backbone stay with their own process's images, as in the released code.
+    """
+    for name, child in network.named_children():
+        if config.norms != "untrained_backbone" or name != "backbone":
+            setattr(network, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))  # type: ignore[no-untyped-call]
+    return network

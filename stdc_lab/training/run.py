@@ -19,7 +19,7 @@ from stdc_lab.machine import MachineLock, machine_lock, synchronise
 from stdc_lab.nn import build_classifier, build_model
 from stdc_lab.nn.checkpoints import load_backbone
 from stdc_lab.records import PretrainingOutcome, TrainingOutcome
-from stdc_lab.training.account import account, pretraining_account
+from stdc_lab.training.account import account, mixed_warning, pretraining_account
 from stdc_lab.training.classifier import ClassifierTrainer
 from stdc_lab.training.folder import LAST_FILE, Outcome, TrainingFolder, check_same_recipe, training_lock
 from stdc_lab.training.interrupts import Interrupts
@@ -37,6 +37,10 @@ class Hears:
     stopped: Callable[[str], None] = lambda text: None
     is_enough: Callable[[Progress], bool] = lambda progress: False
     """Asked after every evaluation but the last: whether the training ends here, before its planned end."""
+    works: Callable[[], None] = lambda: None
+    """Told between two steps that an evaluation comes on, and that the machine's lock is held again."""
+    waits: Callable[[], None] = lambda: None
+    """Told that the training waits for the machine's lock, however long a timer holds it."""
 
 
 def run_training(
@@ -60,7 +64,7 @@ def run_training(
     hears = hears or Hears()
     _check_data(dataset)
     with machine_lock(alone=False) as lock, reproducible(recipe.seed, device):
-        network = build_model(recipe.arch, len(dataset.class_names), recipe.training.heads)
+        network = build_model(recipe.arch, len(dataset.class_names), recipe.training.heads, seed=recipe.seed)
         start = "random weights"
         if pretrained is not None:
             load_backbone(network, pretrained)
@@ -83,7 +87,7 @@ def run_pretraining(
     """Train a classifier, whose backbone a segmenter can begin with; everything else as `run_training`."""
     hears = hears or Hears()
     with machine_lock(alone=False) as lock, reproducible(recipe.seed, device):
-        network = build_classifier(recipe.arch, len(images.class_names))
+        network = build_classifier(recipe.arch, len(images.class_names), seed=recipe.seed)
         trainer = ClassifierTrainer(network, images, recipe.data, recipe.train, recipe.seed, device, workers)
         files = TrainingFolder(folder, recipe, trainer, "random weights")
         outcome = _run(files, pretraining_account(recipe, trainer), hears, lock)
@@ -104,12 +108,23 @@ def _run(files: TrainingFolder, text: str, hears: Hears, lock: MachineLock) -> O
             hears.account(f"{folder}: all {trainer.iteration:,} iterations were done before; nothing to train\n")
             return workers.from_first(files.finished)
         if workers.first:
+            text += mixed_warning(trainer.computed)
             files.begin(text)
-            going_on = f"going on after iteration {trainer.iteration:,}\n" if trainer.iteration else ""
-            hears.account(text + going_on)
+            hears.account(text + _going_on(trainer))
         workers.wait()
         _train(files, workers, hears, lock)
         return workers.from_first(files.outcome)
+
+
+def _going_on(trainer: Trainer | ClassifierTrainer) -> str:
+    """From where a training goes on, and whether it does so on another kind of device or in another precision."""
+    if not trainer.iteration:
+        return ""
+    said = f"going on after iteration {trainer.iteration:,}"
+    before, here = trainer.computed[-2:-1], trainer.computed[-1]
+    if before and here.after == trainer.iteration:
+        said += f" in {here.precision} on {here.device}, until then in {before[0].precision} on {before[0].device}"
+    return f"{said}\n"
 
 
 def _train(files: TrainingFolder, workers: Workers, hears: Hears, lock: MachineLock) -> None:
@@ -141,6 +156,7 @@ def _train(files: TrainingFolder, workers: Workers, hears: Hears, lock: MachineL
 def _take_steps(files: TrainingFolder, workers: Workers, hears: Hears, lock: MachineLock) -> None:
     trainer, recipe = files.trainer, files.recipe
     first, started = trainer.iteration, time.monotonic()
+    trainer.works = hears.works
     with Interrupts(patient=workers.count > 1) as interrupts:
         for loss, rate in trainer.steps():
             score, evaluated = None, is_evaluated(trainer.iteration, trainer.config)
@@ -174,7 +190,9 @@ def _take_steps(files: TrainingFolder, workers: Workers, hears: Hears, lock: Mac
                 return
             if workers.count == 1 and lock.timer_waits():  # several would wait for each other in the next step
                 synchronise(trainer.device)
+                hears.waits()
                 lock.step_aside()
+                hears.works()
 
 
 def _is_enough(progress: Progress, workers: Workers, trainer: Trainer | ClassifierTrainer, hears: Hears) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from abc import ABC, abstractmethod
@@ -15,18 +16,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from stdc_lab.arithmetic import arithmetic_here
 from stdc_lab.config.training import OptimisationConfig
 from stdc_lab.data import Batches, Pixels
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import choose_dtype, environment, place
+from stdc_lab.machine import choose_dtype, environment, not_native, place
 from stdc_lab.nn import Classifier, Segmenter
-from stdc_lab.records import ClassifierResult, CurvePoint, PretrainingOutcome, TrainingOutcome, TrainResult
+from stdc_lab.records import (
+    ClassifierResult,
+    Computing,
+    CurvePoint,
+    PretrainingOutcome,
+    TrainingOutcome,
+    TrainResult,
+)
 from stdc_lab.training.evaluate import to_input
 from stdc_lab.training.metrics import ConfusionMatrix
-from stdc_lab.training.optimiser import make_average, make_optimiser, set_training
+from stdc_lab.training.optimiser import make_average, make_optimiser, set_training, synchronise_norms
 from stdc_lab.training.schedule import rate_at
 from stdc_lab.training.workers import Workers
 
+log = logging.getLogger(__name__)
 Network = TypeVar("Network", bound=Segmenter | Classifier)
 Config = TypeVar("Config", bound=OptimisationConfig)
 
@@ -65,9 +75,12 @@ class Stepper(ABC, Generic[Network, Config]):
             )
         self.config, self.seed, self.device = config, seed, device
         self.dtype = choose_dtype(config.precision, device)
+        emulated = not_native(str(self.dtype).removeprefix("torch."), device)
+        if emulated is not None:
+            log.warning("train.precision: got %r; %s, float32 is faster", config.precision, emulated)
         network = place(network, device)
         if self.workers.count > 1 and device.type == "cuda":
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+            network = synchronise_norms(network, config)
         self.network: Network = network
         self.average = make_average(network, config.ema_decay)
         self.fusion_weights = fusion_weights
@@ -75,7 +88,11 @@ class Stepper(ABC, Generic[Network, Config]):
         self.full_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.iteration = 0
+        self.computed: tuple[Computing, ...] = (self._computing(),)
+        """What which iterations were computed on and in."""
         self.waited_s = 0.0
+        self.works: Callable[[], None] = _nobody
+        """Told that an evaluation comes on, batch after batch."""
         self._shared = _shared(network) if self.workers.count > 1 else None
         self._forward: Callable[[Tensor], Any] = self._shared or network
         if config.compile:
@@ -138,8 +155,9 @@ class Stepper(ABC, Generic[Network, Config]):
             "curve": tuple(points),
             "seconds": seconds,
             "seed": self.seed,
-            "precision": str(self.dtype).removeprefix("torch."),
-            "environment": environment(self.device, torch.get_num_threads()),
+            "precision": self.computed[-1].precision,
+            "computed": self.computed,
+            "environment": environment(self.device, torch.get_num_threads(), arithmetic_here()),
             "evaluated_weights": "last" if self.average is None else "ema",
         }
 
@@ -147,6 +165,7 @@ class Stepper(ABC, Generic[Network, Config]):
         """All that the next step depends on, as tensors and plain values."""
         return {
             "iteration": self.iteration,
+            "computed": [stretch.model_dump() for stretch in self.computed],
             "network": self.network.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -157,7 +176,7 @@ class Stepper(ABC, Generic[Network, Config]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to where `state_dict` was called."""
+        """Go back to where `state_dict` was called, be it on another device or in another precision."""
         self.network.load_state_dict(state["network"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
@@ -165,11 +184,23 @@ class Stepper(ABC, Generic[Network, Config]):
             with torch.no_grad():
                 self.fusion_weights.copy_(state["fusion_weights"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.scaler.load_state_dict(state["scaler"])
-        torch.set_rng_state(state["random"].cpu())
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)
+        if state["scaler"]:  # empty where nothing had to be scaled: it then begins anew
+            self.scaler.load_state_dict(state["scaler"])
+        restore_random(state, self.device)
         self.iteration = state["iteration"]
+        self.computed = self._going_on(state.get("computed"))
+
+    def _computing(self, after: int = 0) -> Computing:
+        return Computing(after=after, device=self.device.type, precision=str(self.dtype).removeprefix("torch."))
+
+    def _going_on(self, before: Sequence[Any] | None) -> tuple[Computing, ...]:
+        """What all iterations are computed on and in; of those before, a state of an older version does not tell."""
+        here = self._computing(self.iteration)
+        if before is None:
+            return (here,)
+        stretches = tuple(Computing.model_validate(stretch) for stretch in before)
+        same = stretches[-1].model_copy(update={"after": here.after}) == here
+        return stretches if same or self.iteration == self.config.iterations else (*stretches, here)
 
     def steps(self) -> Iterator[tuple[float, float]]:
         """Take the steps that are left; gives (loss, learning rate) of each. Raises `DivergedError`, the network then
@@ -220,6 +251,18 @@ class Stepper(ABC, Generic[Network, Config]):
         self.scaler.step(self.optimiser)
         self.scaler.update()
         return total
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
+
+
+def restore_random(state: dict[str, Any], device: torch.device) -> None:
+    """Torch's random numbers go on from a stepper's state. What was trained on the CPU so far has none of a GPU: that
+    draws from the seed on, as at the beginning of a training."""
+    torch.set_rng_state(state["random"].cpu())
+    if device.type == "cuda" and state["random_cuda"] is not None:
+        torch.cuda.set_rng_state(state["random_cuda"].cpu(), device)
 
 
 def _shared(network: nn.Module) -> DistributedDataParallel:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from stdc_lab.arch import ArchSpec
+from stdc_lab.arithmetic import TRAINING, computing
 from stdc_lab.config.training import OptimisationConfig, TrainConfig
 from stdc_lab.data import IGNORE_LABEL, Dataset, Pixels, batch_at, crop_size
 from stdc_lab.machine import machine_lock
@@ -93,7 +94,18 @@ class Trainer(Stepper[Segmenter, TrainConfig]):
     def evaluate(self) -> ConfusionMatrix:
         """Evaluate the validation set, as the configuration says."""
         data, scales = self.dataset, (self.config.evaluation_scale,)
-        return evaluate(self.evaluated, data.val, len(data.class_names), self.device, self.dtype, scales=scales)
+        return evaluate(
+            self.evaluated,
+            data.val,
+            len(data.class_names),
+            self.device,
+            self.dtype,
+            scales=scales,
+            on_progress=self._on_evaluated,
+        )
+
+    def _on_evaluated(self, done: int, total: int) -> None:
+        self.works()
 
     def new_matrix(self) -> ConfusionMatrix:
         return ConfusionMatrix(len(self.dataset.class_names))
@@ -109,10 +121,11 @@ class Trainer(Stepper[Segmenter, TrainConfig]):
         return {
             "images": f"{len(data.train)} for training and {len(data.val)} for validation",
             "data set": f"{data.name} {hashlib.sha256(seen.encode()).hexdigest()[:10]}",
+            "images and labels": data.contents,
         }
 
     def class_protocol(self) -> dict[str, Any]:
-        return {"legend": self.dataset.legend}
+        return {"legend": self.dataset.legend, "contents": self.dataset.part_contents}
 
     outcome_type = TrainingOutcome
 
@@ -160,14 +173,16 @@ def train(
 ) -> Trained:
     """Train a network from scratch on `dataset.train` and evaluate it on `dataset.val`, all in memory.
 
-    The same seed gives the same result on the same machine with the same number of threads. The machine's
-    lock is held shared meanwhile. Raises `DivergedError` when the loss is no longer a number.
+    The same seed gives the same result on the same machine with the same number of threads, and to another network the
+    same initial weights in every layer that both have. The machine's lock is held shared meanwhile. Raises
+    `DivergedError` when the loss is no longer a number.
     """
     device = device or torch.device("cpu")
     classes = len(dataset.class_names)
     started = time.monotonic()
     with machine_lock(alone=False), reproducible(seed, device):
-        trainer = Trainer(build_model(spec, classes, config.heads), dataset, config, seed, device)
+        network = build_model(spec, classes, config.heads, seed=seed)
+        trainer = Trainer(network, dataset, config, seed, device)
         curve = Curve(config.iterations)
         matrix = trainer.new_matrix()
         for loss, rate in trainer.steps():
@@ -195,10 +210,13 @@ def is_evaluated(iteration: int, config: OptimisationConfig) -> bool:
 
 @contextmanager
 def reproducible(seed: int, device: torch.device) -> Iterator[None]:
-    """Everything that torch draws inside the block follows from the seed; the caller's random state is put back."""
+    """Everything that torch draws inside the block follows from the seed; the caller's random state is put back.
+
+    It computes as `arithmetic.TRAINING` says meanwhile.
+    """
     cuda = [device] if device.type == "cuda" else []
     deterministic = torch.are_deterministic_algorithms_enabled()
-    with torch.random.fork_rng(cuda):
+    with torch.random.fork_rng(cuda), computing(TRAINING):
         torch.manual_seed(seed)
         if cuda:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it

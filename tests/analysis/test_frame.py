@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
+from stdc_lab.analysis import frame as frame_module
 from stdc_lab.analysis import load_study, read_study_config, varied_parameters, write_trials_csv
-from stdc_lab.analysis.frame import COLUMNS
+from stdc_lab.analysis.frame import COLUMNS, GrowingStudy
 from stdc_lab.arch import ArchSpec, presets
 from stdc_lab.errors import ConfigError, StudyError
 from tests.study_folder import (
@@ -46,6 +47,26 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def frame(folder):
     return load_study(folder)
+
+
+def test_a_study_that_grows_is_read_as_one_that_is_read_anew(tmp_path, monkeypatch):
+    config, made = study_config(), []
+    original = frame_module._row
+    monkeypatch.setattr(frame_module, "_row", lambda trial, *rest: made.append(trial.number) or original(trial, *rest))
+    with open_study(tmp_path, config) as study:
+        add_complete(study, tmp_path, config, miou=0.5, latency_ms=30.0, params=some_params(0))
+        growing = GrowingStudy(tmp_path)
+        assert growing.load()["number"].tolist() == [0]
+        running = study.ask()
+        assert growing.load()["state"].tolist() == ["COMPLETE", "RUNNING"]
+        study.tell(running, [0.6, 20.0])
+        add_unfinished(study, config, TrialState.FAIL, params=some_params(3), reason="out of memory")
+        grown = growing.load()
+        assert made == [0, 1, 1, 2]
+        pd.testing.assert_frame_equal(grown, load_study(tmp_path))
+        assert grown["on_front"].tolist() == [False, True, False]
+        assert grown.attrs == load_study(tmp_path).attrs
+        growing.close()
 
 
 def test_a_row_a_trial_and_the_columns_that_were_promised(frame):
@@ -94,6 +115,39 @@ def test_a_reference_outside_the_space_has_its_parameters_read_off(frame):
     }
     assert row["kernels"] == "1-3"  # the space's name for 1, 3, 3, 3
     assert row["heads.detail_strides"] == "8"
+
+
+def test_what_did_not_vary_is_read_off_the_training_that_the_row_had(tmp_path):
+    """Of a reference the study's, of an arm its own; a trial at a point keeps its point."""
+    vary = {
+        "num_blocks": {"type": "choice", "values": [2, 4]},
+        "heads.detail_strides": {"type": "choice", "values": [[], [8]]},
+        "train.learning_rate": {"type": "float", "low": 0.001, "high": 0.1},
+    }
+    arms = {"plain": {"heads.detail_strides": []}, "fast": {"train.learning_rate": 0.09, "num_blocks": 2}}
+    config = study_config(
+        space={"name": "read_off", "vary": vary},
+        train={"learning_rate": 0.05},
+        plan={"arms": arms, "seeds": [0]},
+        networks={"mine": {"num_blocks": 3}},
+    )
+    with open_study(tmp_path, config) as study:
+        for name, spec in (("plain", config.plan.spec_of("plain")), ("fast", config.plan.spec_of("fast"))):
+            add_unfinished(study, config, TrialState.FAIL, arm=name, arch=spec.to_dict())
+        three = config.networks["mine"].to_dict()
+        add_unfinished(study, config, TrialState.FAIL, reference="mine", arch=three)
+        add_unfinished(study, config, TrialState.FAIL, arm="gone", arch=three)
+        point = {"num_blocks": 2, "heads.detail_strides": "none", "train.learning_rate": 0.01}
+        add_unfinished(study, config, TrialState.FAIL, params=point, arch=three)
+        add_unfinished(study, config, TrialState.FAIL, arch={**three, "num_blocks": -1})
+        add_unfinished(study, config, TrialState.FAIL)
+    frame = load_study(tmp_path)
+    assert [row if isinstance(row, str) else None for row in frame["heads.detail_strides"]] == [
+        "none", "8", "8", "8", "none", None, None,
+    ]  # fmt: skip
+    assert frame["num_blocks"].tolist()[:5] == [4, 2, 3, 3, 2]
+    assert frame["train.learning_rate"].tolist()[:5] == [0.05, 0.09, 0.05, 0.05, 0.01]
+    assert frame[["num_blocks", "train.learning_rate"]].iloc[5:].isna().all().all()
 
 
 def test_types_hold_for_a_study_without_finished_trials(tmp_path):
@@ -302,6 +356,77 @@ def test_a_ratio_is_taken_anew_from_what_was_timed_anew(tmp_path):
     study.set_user_attr("retimed", {presets["stdc1"].arch_id: {"median_ms": 20.0}, "b": {"median_ms": 15.0}})
     storage.engine.dispose()
     assert load_study(tmp_path)["latency_ratio"].tolist() == [1.0, 0.75]
+
+
+def bounded(folder, *trials, bound="latency_ms <= 20"):
+    """A study with a bound, of trials that have these attributes."""
+    config = study_config(objectives=["miou", "num_params"], constraints=[bound])
+    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}")
+    (folder / "study.yaml").write_text(config.model_dump_json())
+    study = optuna.create_study(study_name=config.name, storage=storage, directions=["maximize", "minimize"])
+    study.set_user_attr("objectives", ["miou", "num_params"])
+    for number, attributes in enumerate(trials):
+        attributes = {"num_params": 1.0, "arch_id": f"arch {number}", **attributes}
+        study.add_trial(optuna.trial.create_trial(values=[0.5, 1.0], user_attrs=attributes))
+    return study
+
+
+def timed(value, low, high, **more):
+    return {"latency_ms": value, "latency_ms_low": low, "latency_ms_high": high, **more}
+
+
+def test_a_latency_is_judged_by_its_interval_and_what_that_leaves_open_is_marked(tmp_path):
+    bounded(
+        tmp_path,
+        timed(21, 20.5, 22, latency_noisy=False),
+        timed(21, 19, 23, latency_noisy=False),
+        timed(19, 18, 21, latency_noisy=False),
+        timed(19, 18, 19.5, latency_noisy=True),
+        timed(30, 21, 50, latency_noisy=True),
+    )
+    frame = load_study(tmp_path)
+    assert frame["feasible"].tolist() == frame["on_front"].tolist() == [False, True, True, True, False]
+    assert frame["doubtful"].tolist() == [False, True, True, False, True]
+    assert frame["latency_noisy"].tolist() == [False, False, False, True, True]
+
+
+def test_what_an_older_version_screened_out_on_a_scattered_timing_is_marked_too(tmp_path):
+    bounded(tmp_path, {"latency_ms": 45, "latency_spread": 0.34}, {"latency_ms": 45, "latency_spread": 0.05})
+    frame = load_study(tmp_path)
+    assert frame["feasible"].tolist() == [False, False]
+    assert frame["doubtful"].tolist() == [True, False]
+
+
+def test_the_latest_timing_decides_with_its_own_interval(tmp_path):
+    study = bounded(tmp_path, timed(30, 21, 50, latency_noisy=True), timed(19, 18, 21), timed(19, 18, 19.5))
+    quiet = {"noisy": False, "spread": 0.01}
+    retimed = {
+        "arch 0": {"median_ms": 19.0, "ci95_ms": [18.5, 19.5], **quiet},
+        "arch 1": {"median_ms": 20.5, "ci95_ms": [20.2, 20.7], "note": "odd", **quiet},
+        "arch 2": {"median_ms": 20.5},
+    }
+    study.set_user_attr("retimed", retimed)
+    frame = load_study(tmp_path)
+    assert frame["feasible"].tolist() == [True, False, False], "an old interval says nothing of a new median"
+    assert not frame["doubtful"].any()
+    assert frame["latency_ms_low"].tolist()[:2] == [18.5, 20.2]
+    assert np.isnan(frame["latency_ms_low"].tolist()[2])
+    assert frame["latency_note"].tolist()[1] == "odd"
+
+
+def test_a_ratio_timed_anew_is_that_of_the_rounds_with_its_interval(tmp_path):
+    attributes = {"latency_ms": 30.0, "latency_ratio": 1.5}
+    ends = {"latency_ratio_low": 1.4, "latency_ratio_high": 1.6}
+    study = bounded(tmp_path, {**attributes, **ends}, attributes, bound="latency_ratio <= 1.45")
+    assert load_study(tmp_path)["doubtful"].tolist() == [True, False]
+    assert load_study(tmp_path)["feasible"].tolist() == [True, False]
+    beside = {"median_ms": 28.0, "reference": "stdc1"}
+    anew = {**beside, "times_as_fast": 0.8, "times_as_fast_ci95": [0.5, 2.0]}
+    study.set_user_attr("retimed", {"arch 0": anew, "arch 1": {**beside, "times_as_fast": 0.625}})
+    frame = load_study(tmp_path)
+    assert frame["latency_ratio"].tolist() == [1.25, 1.6]
+    assert frame["doubtful"].tolist() == [True, False]
+    assert frame["feasible"].tolist() == [True, False]
 
 
 def test_a_study_with_other_objectives_is_said(tmp_path):

@@ -102,6 +102,24 @@ def test_growth_counts_what_the_last_rows_added_and_no_unit() -> None:
     assert hypervolume_growth(in_other_units, [True, False], 2) == pytest.approx(grown)
 
 
+def test_one_bad_trial_does_not_hide_growth() -> None:
+    draw = np.random.default_rng(0)
+    latency = draw.uniform(10, 40, 30)
+    rows = np.column_stack([0.3 + 0.005 * latency + draw.uniform(-0.05, 0, 30), latency])
+    better = np.vstack([rows, [0.36, 10.5], [0.47, 30.0]])
+    growth = hypervolume_growth(better, [True, False], 2)
+    assert growth > 0.005
+    for outlier in ([0.01, 40_000.0], [0.01, 30.0], [0.6, 40_000.0]):
+        beside = hypervolume_growth(np.vstack([outlier, better]), [True, False], 2)
+        assert beside == pytest.approx(growth, rel=0.3), outlier
+
+
+def test_growth_where_all_of_before_is_beyond_the_reference() -> None:
+    rows = [[0.5, 900.0], *([[0.4, 10.0 + step] for step in range(9)])]
+    assert hypervolume_growth(rows, [True, False], 9) == np.inf
+    assert hypervolume_growth([*rows, [0.1, 900.0]], [True, False], 1) == 0
+
+
 def test_growth_of_nothing_is_not_a_number() -> None:
     nothing = [[np.nan, np.nan]]
     assert np.isnan(hypervolume_growth([], [True, False], 2))

@@ -19,7 +19,14 @@ from stdc_lab.cli.main import main
 START_S = 120.0
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(
-    ["stdc_lab.training.run", "stdc_lab.cli.training", "stdc_lab.search", "stdc_lab.cli.watching", "tests.cli.in_child"]
+    [
+        "stdc_lab.training.run",
+        "stdc_lab.cli.training",
+        "stdc_lab.search",
+        "stdc_lab.cli.watching",
+        "tests.cli.in_child",
+        "torch._dynamo",  # which the first optimiser imports, for a second in each process
+    ]
 )
 
 

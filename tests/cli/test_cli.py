@@ -57,7 +57,9 @@ def test_profile_writes_what_the_contract_names(tmp_path: Path) -> None:
     arch = tmp_path / "small.yaml"
     arch.write_text("base: stdc1\nbase_width: 8\n")
     path = tmp_path / "out.json"
-    done = stdc_lab("profile", arch, "--size", "64x96", "--classes", 5, "--seconds", 0.1, "--json", path)
+    done = stdc_lab(
+        "profile", arch, "--size", "64x96", "--classes", 5, "--seconds", 0.1, "--threads", 1, "--json", path
+    )
     assert done.returncode == 0, done.stderr
     [entry] = json.loads(path.read_text())
     assert entry["latency"]["input_shape"] == [1, 3, 64, 96]
@@ -122,7 +124,7 @@ def test_a_search_with_bad_options_writes_nothing(tiny: Path, tmp_path: Path, op
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupt_ends_with_130_and_keeps_what_is_done(tiny: Path, tmp_path: Path, number: int) -> None:
     out = tmp_path / "out"
     with in_child.child(tmp_path, in_child.stdc_lab, "search", tiny, "--out", out, "--trials", 500) as search:

@@ -26,7 +26,7 @@ def study(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_front_is_confirmed_and_seen(study: Path, tmp_path: Path) -> None:
+def test_a_front_is_confirmed_and_seen(lent_crew: None, study: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert in_process.stdc_lab("search", study, "--out", out).returncode == 0
     done = in_process.stdc_lab("search", study, "--out", out, "--confirm", "2")

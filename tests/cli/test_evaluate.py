@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import torch
 
@@ -40,9 +41,11 @@ def test_it_explains_itself_with_an_example() -> None:
 
 def test_without_options_it_repeats_the_trainings_own_evaluation(tmp_path: Path) -> None:
     config = TrainConfig(iterations=3, batch_size=2, warmup_iterations=1, evaluations=1)
-    trained = train(SPEC, load_dataset(SCENES), config, seed=1)
+    dataset = load_dataset(SCENES)
+    trained = train(SPEC, dataset, config, seed=1)
     protocol = {"data": SCENES.model_dump(mode="json"), "train": config.model_dump(mode="json"), "seed": 1}
-    save_checkpoint(tmp_path / "checkpoint.pt", trained.network, protocol | {"miou": trained.result.miou})
+    protocol |= {"miou": trained.result.miou, "contents": dataset.part_contents}
+    save_checkpoint(tmp_path / "checkpoint.pt", trained.network, protocol)
     done = stdc_lab("evaluate", "checkpoint.pt", "--json", "-", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -63,6 +66,34 @@ def test_without_options_it_repeats_the_trainings_own_evaluation(tmp_path: Path)
         "cyclist",
     ):
         assert text in done.stderr
+
+
+def test_the_checkpoints_own_record_is_compared_with_the_same_images_only(tmp_path: Path) -> None:
+    for name, value in (("here", 0), ("copy", 0), ("changed", 1)):
+        write_camvid(tmp_path / name)
+        image = next((tmp_path / name / "valannot").glob("*.png"))
+        pixels = cv2.imread(str(image), cv2.IMREAD_UNCHANGED)
+        pixels[:8, :8] = value
+        cv2.imwrite(str(image), pixels)
+    data = DataConfig(name="camvid", size=(32, 48))
+    contents = load_dataset(data, tmp_path / "here").part_contents
+    write(tmp_path / "new.pt", data, miou=0.5, contents=contents)
+    write(tmp_path / "old.pt", data, miou=0.5)
+
+    def said(file: str, where: str, *options: str) -> str:
+        done = stdc_lab("evaluate", file, "--data", f"camvid={where}", *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    same = "the checkpoint's own record, same data and scale: mIoU 0.5000"
+    for where in ("here", "copy"):
+        assert same in said("new.pt", where)
+    assert "the checkpoint says mIoU 0.5000 of other data: not to be compared" in said("new.pt", "changed")
+    both = "mIoU 0.5000 of other data and at another scale: not to be compared"
+    assert both in said("new.pt", "changed", "--scale", "0.5")
+    assert "mIoU 0.5000 at another scale: not to be compared" in said("new.pt", "here", "--scale", "0.5")
+    assert "mIoU 0.5000 of other data: not to be compared" in said("new.pt", "here", "--size", "64x96")
+    assert "mIoU 0.5000, but not of which images: not to be compared" in said("old.pt", "here")
 
 
 def test_scales_and_mirror_are_used_and_said(tmp_path: Path) -> None:

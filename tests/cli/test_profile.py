@@ -1,7 +1,9 @@
 """`stdc-lab profile`: what it prints, writes and refuses."""
 
 import csv
+import inspect
 import json
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -9,16 +11,22 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from stdc_lab import machine
 from stdc_lab.arch import DecoderSpec, StdcSpec, presets
 from stdc_lab.cli import latency_tables
+from stdc_lab.cli import profile as cli_profile
 from stdc_lab.cli import profile_tables as tables
 from stdc_lab.cli.tables import Row, Table, as_markdown, as_rich
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
+from stdc_lab.deploy import runtimes
+from stdc_lab.machine import usable_cores
 from stdc_lab.profiling import profile
 from stdc_lab.profiling.latency import summarise
+from stdc_lab.profiling.timing import take_turns
 from stdc_lab.records import Agreement, CounterAccount, ProfileResult, RuntimeResult
 from tests.cli.in_process import stdc_lab
+from tests.profiling.clocks import Believing
 
 SMALL = StdcSpec(base_width=8, depths=(1, 2, 1), decoder=DecoderSpec(16, 32, 16))
 LARGER = 25_000
@@ -127,7 +135,7 @@ def test_one_network_on_screen(arch: Path) -> None:
 def test_several_networks_side_by_side(arch: Path, tmp_path: Path) -> None:
     files = {option: tmp_path / f"out.{option}" for option in ("json", "csv", "markdown")}
     options = [word for option, file in files.items() for word in (f"--{option}", file)]
-    sides = ("--size", "64x96", "--classes", 5, "--seconds", 0.1)
+    sides = ("--size", "64x96", "--classes", 5, "--seconds", 0.1, "--threads", 1)
     done = stdc_lab("profile", arch, arch, *sides, "--modules", *options)
     assert done.returncode == 0
     assert "fps†" in done.stdout and "† derived" in done.stdout
@@ -148,11 +156,21 @@ def test_runtimes_stages_and_a_picture(arch: Path, tmp_path: Path) -> None:
     files = {option: tmp_path / f"out.{option}" for option in ("json", "csv")}
     options = [word for option, file in files.items() for word in (f"--{option}", file)]
     how = ("--size", "64x96", "--classes", 5, "--seconds", 0.1, "--threads", 1)
-    runtimes = ("--runtime", "eager,folded", "--batch", "2,1", "--stages")
-    done = stdc_lab("profile", arch, *how, *runtimes, *options, "--picture", tmp_path / "a.png")
+    wanted = ("--runtime", "eager,folded", "--batch", "2,1", "--stages")
+    done = stdc_lab("profile", arch, *how, *wanted, *options, "--picture", tmp_path / "a.png")
     assert done.returncode == 0, done.stderr
     for words in ("img/s†", "error", "The weights are fresh", "of whole calls between them", "upsampling"):
         assert words in done.stdout
+    assert "the interval is of the median of the process, under drift of this window" in done.stdout
+    assert "(of the process; under drift, of this window)" in done.stdout
+    # Piped: what will be done and about how long it takes, then a line a runtime.
+    first, forecast = done.stderr.splitlines()[0], done.stderr.index("about ")
+    assert first.startswith("2 runtimes, made 4 times in all: each is made, compared with eager PyTorch, then timed")
+    steps = [f"making small in {name} ({number} of 4)" for number, name in enumerate(["eager", "folded"] * 2, 1)]
+    places = [done.stderr.index(step) for step in steps]
+    assert forecast < places[0] and places == sorted(places)
+    assert "s from here, on a busy machine up to" in done.stderr
+    assert re.search(r"^ +0:\d\d  timing$", done.stderr, re.MULTILINE)
     assert (tmp_path / "a.png").stat().st_size > 1000
     (written,) = json.loads(files["json"].read_text())
     assert {(one["runtime"], one["batch"]) for one in written["runtimes"]} == {
@@ -163,6 +181,65 @@ def test_runtimes_stages_and_a_picture(arch: Path, tmp_path: Path) -> None:
     last = next(one for one in written["runtimes"] if (one["runtime"], one["batch"]) == (rows[-1]["runtime"], 2))
     assert float(rows[-1]["fps_derived"]) == pytest.approx(2000 / last["latency"]["median_ms"])
     assert float(rows[-1]["max_rel_error"]) == last["agreement"]["max_rel_error"]
+
+
+@pytest.fixture
+def without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that has none, where OpenVINO takes float32 for it."""
+    monkeypatch.setattr(machine, "_cpu_flags", lambda: {"avx2"})
+    monkeypatch.setattr(runtimes, "openvino_lacks", lambda precision: "OpenVINO executes float32 here, not bfloat16")
+    # Only those whose reason is the processor, which are not made at all.
+    kept = [one for one in runtimes.RUNTIMES if one.name == "eager" or one.dtype == "bfloat16"]
+    monkeypatch.setattr(runtimes, "RUNTIMES", tuple(one for one in kept if "cpu" in one.devices))
+
+
+def test_what_is_not_native_here_is_left_out_with_its_reason_unless_it_is_named(
+    without_bfloat16: None, arch: Path
+) -> None:
+    sides = ("--size", "32x64", "--classes", 5, "--seconds", 0.1, "--threads", 1, "--device", "cpu")
+    done = stdc_lab("profile", arch, *sides, "--runtime", "all,bf16", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    for name in ("compile_bf16", "winograd_bf16", "openvino_bf16"):
+        line = f"{name} was left out: not native here: PyTorch finds no bfloat16 on this processor"
+        assert line in done.stderr.splitlines()
+    assert "\nbf16 was left out" not in done.stderr and "bfloat16~" in done.stderr
+    (written,) = json.loads(done.stdout)
+    assert {one["runtime"]: one["emulated"] for one in written["runtimes"]} == {"eager": False, "bf16": True}
+
+
+def test_a_runtime_that_would_compute_in_another_dtype_is_refused(without_bfloat16: None, arch: Path) -> None:
+    done = stdc_lab("profile", arch, "--runtime", "openvino_bf16", "--device", "cpu")
+    assert done.returncode == 2
+    assert "--runtime: got 'openvino_bf16', but OpenVINO executes float32 here, not bfloat16" in done.stderr
+
+
+@pytest.mark.parametrize(("call_ms", "seconds"), [(100, 4), (300, 7), (1000, 9)])
+def test_a_network_is_timed_in_seconds_on_a_slow_and_noisy_machine(call_ms: float, seconds: float) -> None:
+    # The command is to answer within 15 s; it begins and counts in about as many as five calls, and two.
+    clock = Believing()
+    default = inspect.signature(cli_profile.profile_command).parameters["seconds"].default
+    config = LatencyConfig(warmup_s=cli_profile.WARMUP_S, measure_s=default, min_repeats=cli_profile.MIN_REPEATS)
+    noise = np.random.default_rng(0).lognormal(sigma=0.1, size=10_000)
+    turns = take_turns({"a": clock.call(iter(call_ms * noise))}, config, clock=clock)
+    assert clock.now() < seconds
+    assert len(turns.milliseconds) >= 7
+
+
+def test_a_short_profile_says_nothing_on_its_way(arch: Path) -> None:
+    done = stdc_lab("profile", arch, "--size", "32x64", "--seconds", 0.1, "--threads", 1)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"1 thread: \d+ calls in \d+ blocks( of 2 windows)? after \d+ of warm-up", done.stdout)
+
+
+@pytest.mark.parametrize(("variable", "threads"), [("1", 1), ("1000", usable_cores())])
+def test_omp_num_threads_is_heeded(
+    arch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, threads: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    file = tmp_path / "out.json"
+    stdc_lab("profile", arch, "--size", "32x64", "--seconds", 0.1, "--json", file)
+    (written,) = json.loads(file.read_text())
+    assert written["latency"]["threads"] == written["environment"]["threads"] == threads
 
 
 def test_sizes_are_told_apart(arch: Path) -> None:
@@ -197,13 +274,15 @@ def test_what_did_not_run_has_its_reason_in_its_row(result: ProfileResult) -> No
 
     rows = (
         row("openvino_bf16", reason="out of memory: much"),
-        row("winograd_bf16", latency=latency, agreement=good),
+        row("winograd_bf16", latency=latency, agreement=good, emulated=True),
     )
     both = [result.model_copy(update={"runtimes": rows}), result]
     table = latency_tables.runtimes_table(both)
     assert [row.cells[1] for row in table.rows] == ["winograd_bf16", "openvino_bf16"]  # what failed comes last
     assert table.rows[0].cells[-2:] == ("1e-5", "99.99%")  # not all the same, so not 100 %
     assert table.rows[0].cells[5].endswith("!") and "the machine was not quiet" in table.notes[-1]
+    assert [row.cells[2] for row in table.rows] == ["bfloat16~", "bfloat16"]
+    assert table.notes[1].endswith(" ~: emulated, as nothing here computes that dtype natively.")
     assert table.notes[0] == "stdc1_spatial_path in openvino_bf16, batch 8: not run: out of memory: much"
     assert "fresh" not in " ".join(table.notes)
     lines = shown(table, 110)

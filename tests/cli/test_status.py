@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from optuna.trial import TrialState
 from rich.console import Console
 
 from stdc_lab.cli.status import is_at_work, print_status, sparkline
@@ -15,6 +16,9 @@ from stdc_lab.search.folder import driver_lock, open_study
 from stdc_lab.search.objective import Candidate
 from tests.cli import in_process
 from tests.search.test_driver import study_config
+from tests.study_folder import add_complete, add_unfinished, some_params
+from tests.study_folder import open_study as made_up_study
+from tests.study_folder import study_config as made_up_config
 
 
 def said(folder: Path) -> str:
@@ -63,6 +67,24 @@ def test_the_status_of_a_study_before_during_and_after(crew: Crew, tmp_path: Pat
     assert "GMACs" in drawn and "trial 1" in drawn  # the front and the trial under way
     shown = in_process.stdc_lab("search", "--status", tmp_path)
     assert shown.returncode == 0 and "2 of 2 trials trained" in " ".join(shown.stdout.split())
+
+
+def test_what_another_timing_has_to_decide_is_said(tmp_path: Path) -> None:
+    config = made_up_config(constraints=["latency_ms <= 20"])
+    open_ends = {"latency_ms_low": 19.0, "latency_ms_high": 21.0}
+    with made_up_study(tmp_path, config) as study:
+        add_complete(study, tmp_path, config, miou=0.5, latency_ms=19.8, params=some_params(1), **open_ends)
+        add_complete(study, tmp_path, config, miou=0.4, latency_ms=12.0, params=some_params(2))
+    assert "screened out" not in said(tmp_path)
+    with made_up_study(tmp_path, config) as study:
+        add_unfinished(
+            study, config, TrialState.PRUNED, screened=True, latency_ms=45.0, latency_spread=0.4, params=some_params(3)
+        )
+    after = said(tmp_path)
+    assert " 19.8? " in after
+    assert " 12.0 " in after
+    assert "? 1 trained: another timing has to say whether a bound on latency is met: --retime" in after
+    assert "1 screened out on a noisy timing: --retime times them again, and queues what may do" in after
 
 
 def test_a_study_that_was_killed_is_not_at_work_and_the_status_changes_nothing(tmp_path: Path) -> None:

@@ -8,8 +8,13 @@ import pytest
 import torch
 
 from stdc_lab.arch import presets
+from stdc_lab.config.reading import read_recipe
+from stdc_lab.data import load_dataset
 from stdc_lab.nn import build_classifier, build_model
 from stdc_lab.nn.checkpoints import save_checkpoint
+from stdc_lab.training import Progress
+from stdc_lab.training import stepper as stepper_module
+from stdc_lab.training.run import Hears, run_training
 from tests.cli.in_process import stdc_lab
 from tests.cli.tiny_training import DATA, SPEC, assert_refused, contents, curve, read, write
 from tests.data.trees import write_own
@@ -45,6 +50,25 @@ def test_from_a_yaml_to_weights_that_evaluate(recipe: Path, tmp_path: Path) -> N
     assert "runs/tiny: all 6 iterations were done before; nothing to train" in again.stderr
     assert "validation mIoU" not in again.stderr and "batch 2" not in again.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_training_that_goes_on_in_another_precision_says_so(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    value = read_recipe(recipe)
+    monkeypatch.setattr(stepper_module, "choose_dtype", lambda precision, device: torch.bfloat16)
+    hears = Hears(progress=stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_training(value, tmp_path / "x", load_dataset(value.data), torch.device("cpu"), hears=hears)
+    monkeypatch.setattr(stepper_module, "choose_dtype", lambda precision, device: torch.float32)
+    done = stdc_lab("train", recipe, "--out", "x", "--json", "-", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "going on after iteration 1 in float32 on cpu, until then in bfloat16 on cpu" in done.stderr
+    assert "not of one piece: trained in bfloat16 on cpu to iteration 1, in float32 on cpu from there" in done.stderr
+    assert [part["precision"] for part in json.loads(done.stdout)["last"]["computed"]] == ["bfloat16", "float32"]
 
 
 def test_json_on_stdout_stands_alone(recipe: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from stdc_lab.arch import presets
+from stdc_lab.config.pruning import PruningConfig
 from stdc_lab.config.reading import read_arch, read_study
 from stdc_lab.errors import ConfigError
 
@@ -28,6 +29,12 @@ def test_shipped_studies_are_valid_and_hold_their_reference_networks(name: str) 
 )
 def test_every_shipped_study_can_be_read(path: Path) -> None:
     assert read_study(path).name == path.stem
+
+
+def test_no_shipped_study_prunes_with_less_than_the_default_margin() -> None:
+    configs = [read_study(path) for path in (Path(__file__).parents[2] / "studies").glob("*.yaml")]
+    margins = [config.pruning.margin for config in configs if config.pruning is not None]
+    assert margins and min(margins) >= PruningConfig().margin == 2.0
 
 
 def test_a_study_survives_being_written_as_it_was_run(tmp_path: Path) -> None:

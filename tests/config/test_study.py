@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from stdc_lab.arch import presets
+from stdc_lab.config.objectives import parse_constraint
 from stdc_lab.config.reading import read_study
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
@@ -54,6 +55,29 @@ def test_constraints_say_by_what_share_they_are_broken(tmp_path):
     assert latency.excess(20) == 0
     assert miou.excess(0.15) == pytest.approx(0.5)
     assert miou.excess(0.6) < 0
+
+
+@pytest.mark.parametrize(
+    ("constraint", "value", "interval", "excess", "doubtful", "doubtful_if_noisy"),
+    [
+        ("latency_ms <= 40", 45, (44, 46), 0.1, False, True),
+        ("latency_ms <= 40", 45, (39, 46), -0.025, True, True),
+        ("latency_ms <= 40", 39, (38, 41), -0.05, True, True),
+        ("latency_ms <= 40", 40, (40, 40), 0.0, False, False),
+        ("latency_ms <= 40", 39, (38, 40), -0.05, False, False),
+        ("latency_ms >= 40", 39, (38, 39), 0.025, False, True),
+        ("latency_ms >= 40", 39, (38, 41), -0.025, True, True),
+        ("latency_ms <= 40", 50, None, 0.25, False, True),
+        ("latency_ms <= 40", 30, (31, 32), -0.25, False, False),  # a median beside its interval counts too
+    ],
+)
+def test_a_bound_is_broken_where_the_whole_interval_is_beyond_it(
+    constraint, value, interval, excess, doubtful, doubtful_if_noisy
+):
+    one = parse_constraint(constraint)
+    assert one.excess(value, interval) == pytest.approx(excess)
+    assert one.is_doubtful(value, interval) == doubtful
+    assert one.is_doubtful(value, interval, noisy=True) == doubtful_if_noisy
 
 
 def test_a_plan_is_every_arm_with_every_seed_seed_by_seed(tmp_path):

@@ -113,6 +113,23 @@ def test_colour_changes_the_image_within_its_strength_and_never_the_labels():
     assert min(spreads) < 0.85 and max(spreads) > 1.15
 
 
+def test_saturation_is_drawn_evenly_within_its_strength():
+    """Told apart from the contrast by two patches of one hue: contrast acts on their luminance, saturation does not."""
+    luminance = np.array((0.299, 0.587, 0.114))
+    image = np.empty((20, 20, 3), np.uint8)
+    image[:, :10], image[:, 10:] = (130, 90, 80), (160, 120, 110)
+    split = Split(image[None], np.zeros((1, 20, 20), np.uint8), ("two",))
+    config = Augmentation(flip=False, scale=(1, 1), colour=0.4)
+    saturations = []
+    for number in range(200):
+        changed = batch_at(split, config, (20, 20), 1, 0, number)[0][0].astype(float)
+        dark, bright = changed[0, 0], changed[0, -1]
+        stretched = (bright - dark) @ luminance / 30  # brightness × contrast
+        saturations.append(float(np.ptp(dark) + np.ptp(bright)) / 100 / stretched)
+    assert 0.55 < min(saturations) < 0.68 and 1.32 < max(saturations) < 1.45
+    assert np.quantile(saturations, (0.25, 0.5, 0.75)) == pytest.approx((0.8, 1.0, 1.2), abs=0.08)
+
+
 def test_colour_leaves_grey_grey_and_stays_in_range():
     grey = np.arange(256, dtype=np.uint8).reshape(16, 16)[..., None].repeat(3, 2)
     config = Augmentation(flip=False, scale=(1, 1), colour=0.9)

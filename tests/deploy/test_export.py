@@ -109,6 +109,7 @@ def test_the_example_needs_neither_stdc_lab_nor_torch(folder: Path, exported: st
     assert (theirs == ours).mean() > 0.999
 
 
+@pytest.mark.slow
 def test_openvino_for_any_size(folder: Path) -> None:
     openvino = pytest.importorskip("openvino", reason="openvino is not installed: pip install 'stdc_lab[openvino]'")
     done = export_checkpoint(folder / "last.pt", folder / "model.xml", "openvino", dynamic=True)

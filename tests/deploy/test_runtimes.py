@@ -1,5 +1,7 @@
 import copy
 import dataclasses
+import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stdc_lab import machine
 from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec
 from stdc_lab.deploy import runtimes as module
 from stdc_lab.deploy.folding import doubling_kernel, folded, settle_norms
@@ -16,6 +19,7 @@ from stdc_lab.deploy.runtimes import (
     Source,
     available,
     check,
+    check_rounding,
     compare,
     expected_logits,
     find_runtimes,
@@ -153,6 +157,12 @@ def test_settled_norms_have_the_statistics_of_the_images() -> None:
 def test_every_runtime_agrees_with_the_eager_network(name: str, network: nn.Module, source: Source) -> None:
     runtime = next(runtime for runtime in RUNTIMES if runtime.name == name)
     reason = missing(runtime, CPU)
+    if reason is not None and "OpenVINO" in reason:  # a processor without bfloat16
+        with pytest.raises(ConfigError, match=re.escape(f"--runtime: got {name!r}, but {reason}")):
+            find_runtimes([name], CPU)
+        with pytest.raises(StdcLabError, match=r"OpenVINO .* here"):
+            start(runtime, source, threads=1)
+        return
     if reason is not None:
         pytest.skip(reason)
     state = {key: tensor.clone() for key, tensor in network.state_dict().items()}
@@ -161,6 +171,7 @@ def test_every_runtime_agrees_with_the_eager_network(name: str, network: nn.Modu
     assert found.shape == (1, 5, *DOUBLING)
     agreement = compare(expected_logits(network, images()), found, "random")
     check(name, runtime.dtype, agreement)
+    check_rounding(name, runtime.dtype, agreement)
     if runtime.dtype == "bfloat16":
         assert agreement.max_rel_error > 1e-4  # it does compute in bfloat16
     assert torch.equal(call(images()), found)
@@ -209,11 +220,66 @@ def test_unknown_runtimes_and_those_that_cannot_run_here_are_refused(monkeypatch
 
 
 def test_all_leaves_out_dtypes_that_are_only_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "choose_dtype", lambda precision, device: torch.float32)
+    monkeypatch.setattr(machine, "_cpu_flags", lambda: {"avx2"})
     assert {runtime.dtype for runtime in available(CPU)} == {"float32"}
-    assert left_out(CPU)["bf16"] == "cpu here computes no bfloat16 natively"
-    assert not any(name.startswith("cuda") for name in left_out(CPU))
+    out = left_out(CPU)
+    for name in ("bf16", "compile_bf16", "winograd_bf16", "openvino_bf16"):
+        assert out[name] == "not native here: PyTorch finds no bfloat16 on this processor"
+    assert not any(name.startswith("cuda") for name in out)
     assert [runtime.name for runtime in find_runtimes(["bf16", "bf16"], CPU)] == ["bf16"]
+
+
+def test_a_gpu_without_a_dtype_leaves_its_runtimes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = torch.device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
+    out = left_out(gpu)
+    assert {name for name in out if name.startswith("cuda")} == {"cuda_tf32", "cuda_bf16"}
+    assert out["cuda_tf32"] == "not native here: PyTorch finds no tf32 on this GPU"
+    with pytest.raises(ConfigError, match="'cuda_tf32', but this GPU has no TensorFloat-32 and computes float32"):
+        find_runtimes(["cuda_tf32"], gpu)
+    assert [runtime.name for runtime in find_runtimes(["cuda_fp16", "cuda_bf16"], gpu)] == ["cuda_fp16", "cuda_bf16"]
+
+
+@pytest.fixture
+def openvino_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO as it is on a processor without bfloat16, which it takes float32 for without a word."""
+    openvino = pytest.importorskip("openvino")
+    compile_model = openvino.Core.compile_model
+
+    def in_float32(core: Any, model: Any, device: str, settings: dict[str, Any]) -> Any:
+        return compile_model(core, model, device, {**settings, "INFERENCE_PRECISION_HINT": "f32"})
+
+    monkeypatch.setattr(openvino.Core, "compile_model", in_float32)
+
+
+def test_openvino_is_asked_what_it_executes(openvino_in_float32: None, source: Source) -> None:
+    runtime = next(runtime for runtime in RUNTIMES if runtime.name == "openvino_bf16")
+    with pytest.raises(StdcLabError, match="OpenVINO executes float32 here, not bfloat16"):
+        start(runtime, source, threads=1)
+    with pytest.raises(ConfigError, match="'openvino_bf16', but OpenVINO executes float32 here, not bfloat16"):
+        find_runtimes(["openvino_bf16"], CPU)
+    assert "openvino_bf16" in left_out(CPU) and "openvino" not in left_out(CPU)
+    start(next(runtime for runtime in RUNTIMES if runtime.name == "openvino"), source, threads=1)
+
+
+def test_what_openvino_cannot_compile_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino = pytest.importorskip("openvino")
+
+    def failing(*arguments: object) -> None:
+        raise RuntimeError("Exception from core.cpp:\nobject is not initialized\n\n")
+
+    monkeypatch.setattr(openvino.Core, "compile_model", failing)
+    with pytest.raises(ConfigError, match="OpenVINO cannot compute in bfloat16 here: object is not initialized"):
+        find_runtimes(["openvino_bf16"], CPU)
+
+
+@pytest.mark.parametrize(("dtype", "rounding"), [("bfloat16", 5e-3), ("float16", 5e-4), ("tf32", 5e-4)])
+def test_a_low_dtype_that_is_exact_was_not_computed_in(dtype: str, rounding: float) -> None:
+    expected = torch.ones(1, 2, 4, 4)
+    check_rounding("mine", dtype, compare(expected, expected * (1 + rounding), "random"))
+    with pytest.raises(StdcLabError, match=rf"mine: it did not compute in {dtype} but in float32: its largest error"):
+        check_rounding("mine", dtype, compare(expected, expected * (1 + 3e-6), "random"))
+    check_rounding("mine", "float32", compare(expected, expected, "random"))
 
 
 def test_each_runtime_is_described() -> None:

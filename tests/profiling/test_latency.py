@@ -1,4 +1,7 @@
+import dataclasses
 import json
+import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,12 +16,13 @@ from stdc_lab.deploy.sessions import Call
 from stdc_lab.errors import StdcLabError
 from stdc_lab.machine import environment
 from stdc_lab.nn import SegOutput, build_classifier, build_model
-from stdc_lab.profiling import measure_latency, memory, ranking
+from stdc_lab.profiling import measure_latency, memory, ranking, stages
 from stdc_lab.profiling.latency import sample_images, summarise
 from stdc_lab.profiling.limit import convolution_rate
 from stdc_lab.profiling.memory import peak_memory
 from stdc_lab.profiling.ranking import measure_runtimes
 from stdc_lab.profiling.stages import measure_stages, parts_of
+from stdc_lab.profiling.timing import Turns
 from stdc_lab.records import LatencyResult
 
 CPU = torch.device("cpu")
@@ -46,6 +50,16 @@ class Recorder(nn.Module):
         return SegOutput(images)
 
 
+class Pausing(nn.Module):
+    """A part that takes so long."""
+
+    seconds = 0.0
+
+    def forward(self, images: Tensor) -> Tensor:
+        time.sleep(self.seconds)
+        return images
+
+
 def test_networks_take_turns_after_their_memory_and_a_warm_up() -> None:
     calls: list[str] = []
     shares: list[float] = []
@@ -56,6 +70,7 @@ def test_networks_take_turns_after_their_memory_and_a_warm_up() -> None:
     a, b = results["a"], results["b"]
     assert (a.warmup_repeats, a.input_shape, a.threads, a.attempts) == (3, (1, 3, 32, 64), 1, 1)
     assert (a.runtime, a.layout, a.dtype) == ("eager", "channels-last", "float32")
+    assert a.blocks == 5 and a.interval_is is not None and "median of the process, under drift" in a.interval_is
     assert (a.reference, a.times_as_fast, a.times_as_fast_ci95) == ("a", 1, (1, 1))
     assert b.times_as_fast is not None and b.times_as_fast_ci95 is not None
     assert b.times_as_fast_ci95[0] <= b.times_as_fast <= b.times_as_fast_ci95[1]
@@ -85,9 +100,30 @@ def test_records_of_before_are_still_read() -> None:
     old = json.loads(made.model_dump_json())
     for name in ("layout", "precision", "noisy", "attempts", "reference", "times_as_fast", "times_as_fast_ci95"):
         del old[name]
-    del old["peak_memory_bytes"]
+    for name in ("peak_memory_bytes", "blocks", "interval_is", "arithmetic"):
+        del old[name]
     read = LatencyResult.model_validate(old)
     assert (read.median_ms, read.layout, read.noisy, read.peak_memory_bytes) == (2, "channels-last", None, None)
+    assert (read.blocks, read.interval_is, read.arithmetic) == (None, None, None)
+
+
+def test_parts_are_of_the_rounds_that_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    network = Recorder("net", calls)
+    network.stem, network.last = Pausing(), Pausing()
+    network.forward = lambda images: SegOutput(network.last(network.stem(images)))  # type: ignore[method-assign]
+    counted = np.array([True, False, True, False, True, False])
+
+    def take_turns(calls: dict[str, Callable[[], float]], config: LatencyConfig) -> Turns:
+        for counts in [False, *counted]:  # the first is of the warm-up
+            network.last.seconds = 0.0 if counts else 0.02
+            calls["watched"]()
+        return Turns(("whole", "watched"), np.full((3, 2), 1.0), np.arange(3), counted, (1, 1), 1, 0.95)
+
+    monkeypatch.setattr(stages, "take_turns", take_turns)
+    found = measure_stages(network, config(size=(32, 64)), CPU, {"stem": network.stem, "last": network.last})
+    assert found.repeats == 3
+    assert found.stages[1].ci95_ms[1] < 20
 
 
 def test_the_environment_says_versions_and_stays_the_same_machine() -> None:
@@ -153,6 +189,23 @@ def test_a_runtime_that_disagrees_is_never_timed() -> None:
     assert bad.latency is None and bad.agreement is not None
     assert bad.reason is not None and bad.reason.startswith("wrong: its logits are not those of the float32 eager")
     assert len(timed) <= 3  # made, compared, its memory looked at
+
+
+def test_what_is_bfloat16_by_its_name_alone_is_never_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_model(SMALL, 5).eval()
+    monkeypatch.setattr(ranking, "computes_natively", lambda dtype, device: dtype == "float32")
+    right = made("right", answering(network))
+    named, rounded = (
+        dataclasses.replace(made(name, answering(network, change)), dtype="bfloat16")
+        for name, change in (("named", 1e-8), ("rounded", 3e-3))
+    )
+    found = measure_runtimes({"net": network}, [named, rounded, right], config(), CPU, trained={"net"})
+    rows = {result.runtime: result for result in found}
+    reason = rows["named"].reason
+    assert rows["named"].latency is None and reason is not None
+    assert reason.startswith("named: it did not compute in bfloat16 but in float32: its largest error is ")
+    assert rows["rounded"].latency is not None and rows["rounded"].reason is None
+    assert {name: row.emulated for name, row in rows.items()} == {"named": True, "rounded": True, "right": False}
 
 
 def test_out_of_memory_at_a_batch_size_is_told_in_its_row() -> None:

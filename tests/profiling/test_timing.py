@@ -4,21 +4,19 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 
 from stdc_lab.config.latency import LatencyConfig
+from stdc_lab.profiling.intervals import confidence_of_look, precision_of
 from stdc_lab.profiling.timing import (
     MIN_WARMUP_CALLS,
     Call,
     Turns,
-    is_noisy,
-    median_interval,
-    precision_of,
     take_turns,
     timed,
     times_as_fast,
     warm_up,
 )
+from tests.profiling.clocks import Believing
 
 
 def config(**changes: float) -> LatencyConfig:
@@ -61,6 +59,12 @@ def test_warm_up_has_an_end() -> None:
     assert time.perf_counter() - started < 5
 
 
+def test_warm_up_of_very_slow_calls_ends_with_its_seconds() -> None:
+    clock = Believing()
+    assert warm_up(clock.call(forever(2000)), 1, clock) == 1
+    assert warm_up(clock.call(forever(400)), 1, clock) == 3
+
+
 def test_calls_take_turns_after_a_warm_up() -> None:
     heard: list[str] = []
     shares: list[float] = []
@@ -72,40 +76,71 @@ def test_calls_take_turns_after_a_warm_up() -> None:
     assert shares[-1] == 1
 
 
-def test_timing_ends_once_every_median_is_known_well_enough() -> None:
-    quiet = {"a": clock(forever(1)), "b": clock(forever(2))}
-    assert len(take_turns(quiet, config(measure_s=100)).milliseconds) == 5
-    # As many of 100 as of 110: the interval of the median goes on spanning both until 105 settle it.
-    settling = {"a": clock(forever(1)), "b": clock(iter([100.0, 110.0] * 5 + [105.0] * 1000))}
-    assert 10 < len(take_turns(settling, config(measure_s=100)).milliseconds) < 100
+@pytest.fixture
+def clock_of_calls() -> Believing:
+    return Believing()
 
 
-def test_a_noisy_run_is_repeated_and_the_best_attempt_kept() -> None:
-    rng = np.random.default_rng(0)
-    worse, better = 100 * rng.lognormal(sigma=1, size=5), 100 * rng.lognormal(sigma=0.1, size=5)
-    times = iter([*[100.0] * 3, *worse, *better, *worse])
-    turns = take_turns({"a": clock(times)}, config(attempts=3))
+def test_timings_come_in_blocks_over_the_whole_window(clock_of_calls: Believing) -> None:
+    wanted = config(measure_s=5, min_repeats=10)
+    turns = take_turns({"a": clock_of_calls.call(forever(62.5))}, wanted, clock=clock_of_calls)
+    assert turns.attempts == 1
+    assert turns.blocks.tolist() == [block for block in range(10) for _ in range(4)]
+    # 500 ms a slot: 250 of them counted, 250 run on uncounted; nothing follows the last block.
+    assert turns.counted.tolist() == ([True] * 4 + [False] * 4) * 9 + [True] * 4
+    assert clock_of_calls.now() == 0.1875 + 4.75  # after a warm-up of three calls
+
+
+def test_a_window_that_is_quiet_at_once_is_timed_to_its_end(clock_of_calls: Believing) -> None:
+    # Stopping where the interval is narrow would stop where it is too narrow.
+    short = take_turns({"a": clock_of_calls.call(forever(20))}, config(measure_s=1), clock=clock_of_calls)
+    long = take_turns({"a": clock_of_calls.call(forever(20))}, config(measure_s=4), clock=clock_of_calls)
+    assert len(long.counted) > 3 * len(short.counted)
+
+
+def test_slow_calls_are_timed_as_often_as_is_asked_without_gaps(clock_of_calls: Believing) -> None:
+    slow = {"a": clock_of_calls.call(forever(1000))}
+    turns = take_turns(slow, config(measure_s=3, min_repeats=14), clock=clock_of_calls)
+    assert turns.counted.all()
+    assert len(turns.milliseconds) == 14
+    assert len(set(turns.blocks.tolist())) == 10
+
+
+def test_a_noisy_window_is_followed_by_another_and_both_are_pooled(clock_of_calls: Believing) -> None:
+    wanted = config(measure_s=2, attempts=3)
+    noisy = 20 * np.random.default_rng(0).lognormal(sigma=0.5, size=10_000)
+    turns = take_turns({"a": clock_of_calls.call(iter(noisy))}, wanted, clock=clock_of_calls)
     assert turns.attempts == 3
-    assert turns.of("a").tolist() == better.tolist()
-    assert is_noisy(turns.of("a"), 0.02)
-    times = iter([*[100.0] * 3, *worse, *[100.0] * 5])
-    turns = take_turns({"a": clock(times)}, config(attempts=3))
-    assert turns.attempts == 2
-    assert not is_noisy(turns.of("a"), 0.02)
+    assert len(set(turns.blocks.tolist())) == 15
+    assert turns.of("a").tolist() == noisy[3:][: len(turns.counted)][turns.counted].tolist()
+    assert turns.confidence == confidence_of_look(3)
+    settling = iter([*noisy[:60], *[20.0] * 10_000])
+    turns = take_turns({"a": clock_of_calls.call(settling)}, wanted, clock=clock_of_calls)
+    assert 1 < turns.attempts <= 3
+    assert turns.of("a").max() > 21  # the noisy ones are still among them
+    quiet = take_turns({"a": clock_of_calls.call(forever(20))}, wanted, clock=clock_of_calls)
+    assert quiet.attempts == 1
+    assert quiet.confidence == confidence_of_look(3)  # for looks that might have been
 
 
-def test_noise_is_a_wide_interval_or_a_wide_spread() -> None:
-    assert not is_noisy(np.full(20, 5.0), 0.02)
-    assert is_noisy(np.linspace(90, 110, 20), 0.02)
-    assert not is_noisy(np.linspace(99, 101, 20), 0.02)
-    many = np.concatenate([np.linspace(80, 100, 5000), np.linspace(100, 120, 5000)])
-    assert precision_of(many) < 0.02
-    assert is_noisy(many, 0.02)
+def test_calls_too_slow_for_their_window_have_only_one(clock_of_calls: Believing) -> None:
+    times = 1000 * np.random.default_rng(0).lognormal(sigma=0.5, size=100)
+    wanted = config(measure_s=1.5, min_repeats=7, attempts=2)
+    turns = take_turns({"a": clock_of_calls.call(iter(times))}, wanted, clock=clock_of_calls)
+    assert (turns.attempts, len(turns.milliseconds)) == (1, 7)
 
 
 def test_what_slows_both_calls_of_a_round_leaves_their_ratio_alone() -> None:
     drift = np.linspace(1, 3, 21)
-    turns = Turns(("slow", "fast"), np.stack([30 * drift, 10 * drift], axis=1), (3, 3), 1)
+    turns = Turns(
+        names=("slow", "fast"),
+        milliseconds=np.stack([30 * drift, 10 * drift], axis=1),
+        blocks=np.arange(21),
+        counted=np.ones(21, bool),
+        warmups=(3, 3),
+        attempts=1,
+        confidence=0.95,
+    )
     ratio, interval = times_as_fast(turns, "fast", "slow")
     assert ratio == pytest.approx(3)
     assert interval == pytest.approx((3, 3))
@@ -116,21 +151,6 @@ def test_what_slows_both_calls_of_a_round_leaves_their_ratio_alone() -> None:
 def test_a_timed_call_takes_what_it_takes() -> None:
     call = timed(lambda: time.sleep(0.02), torch.device("cpu"))
     assert 20 <= call() < 200
-
-
-def test_the_interval_covers_the_median_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    intervals = [median_interval(rng.lognormal(size=25)) for _ in range(2000)]
-    covered = np.mean([low <= 1 <= high for low, high in intervals])
-    assert covered >= 0.95
-    assert covered < 0.985  # and is no wider than its order statistics make it
-    assert median_interval(np.array([3.0, 1.0, 2.0])) == (1.0, 3.0)
-
-
-def test_the_interval_against_scipys() -> None:
-    values = np.random.default_rng(1).exponential(size=40)
-    theirs = stats.quantile_test(values, q=stats.expon.ppf(0.5), p=0.5).confidence_interval(0.95)
-    assert median_interval(values) == pytest.approx((theirs.low, theirs.high))
 
 
 @pytest.mark.gpu

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from stdc_lab.arch import presets
-from stdc_lab.records import CurvePoint
+from stdc_lab.records import Computing, CurvePoint
 from stdc_lab.reporting import curve_figure, macs_figure, parameters_figure, pareto_figure
 from tests.study_folder import make_record, study_config
 
@@ -66,6 +66,19 @@ def test_curve_figure_has_labels_with_units():
     record = make_record(0, presets["stdc1"], study_config(), 0.5, 20.0)
     said = texts(curve_figure(record.result.curve, record.train.iterations, "STDC1 on scenes"))
     assert {"Iteration", "Training loss", "mIoU (validation, 0–1)", "STDC1 on scenes"} <= set(said)
+
+
+def test_a_curve_that_is_not_of_one_piece_is_marked_where_it_changed():
+    record = make_record(0, presets["stdc1"], study_config(), 0.5, 20.0)
+    whole = (Computing(after=0, device="cpu", precision="bfloat16"),)
+    mixed = (*whole, Computing(after=400, device="cuda", precision="float32"))
+    for computed, marks in ((whole, 0), (mixed, 1)):
+        figure = curve_figure(record.result.curve, record.train.iterations, computed=computed)
+        said = "⚠ trained in bfloat16 on cpu to iteration 400, in float32 on cuda from there"
+        assert (said in texts(figure)) == bool(marks)
+        for axes in figure.axes:
+            dashed = [line.get_xdata() for line in axes.lines if line.get_linestyle() == "--"]
+            assert dashed == [[400, 400]] * marks
 
 
 def test_the_curve_of_a_classifier_is_named_so():

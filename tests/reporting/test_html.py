@@ -9,14 +9,18 @@ import pytest
 from matplotlib.figure import Figure
 from optuna.trial import TrialState
 
+from stdc_lab.arch import presets
 from stdc_lab.errors import ConfigError, StudyError
+from stdc_lab.records import TrialRecord
 from stdc_lab.reporting import render_report
+from stdc_lab.reporting.protocol import training_rows
 from tests.reporting.conftest import HOSTILE, LONG
 from tests.study_folder import (
     SPACE,
     add_complete,
     add_unfinished,
     latency_result,
+    make_record,
     open_study,
     some_params,
     study_config,
@@ -120,6 +124,17 @@ def test_a_missing_record_is_said_and_nothing_is_broken(page):
     assert "<img" not in without
 
 
+def test_the_protocol_tells_a_training_that_changed_its_precision_on_the_way():
+    record = make_record(0, presets["stdc1"], study_config(), 0.5, 20.0)
+    stretches = [{"after": 0, "device": "cpu", "precision": "bfloat16"}]
+    stretches.append({"after": 90, "device": "cpu", "precision": "float32"})
+    mixed = record.model_dump(mode="json")
+    mixed["result"]["computed"] = stretches
+    records = [record, TrialRecord.model_validate(mixed)]
+    rows = dict(training_rows(study_config(), records))
+    assert rows["Precision"] == "float32; trained in bfloat16 on cpu to iteration 90, in float32 on cpu from there"
+
+
 def test_protocol_and_commands(page):
     assert "stdc-lab search study.yaml --out runs/demo" in page
     for words in ("eager PyTorch, channels last", "Example CPU", "1×3×180×240", "random: no pretraining", "2.9.0"):
@@ -172,7 +187,7 @@ def test_a_study_that_only_failed_has_a_page(tmp_path, plain_charts):
 def plain_charts(monkeypatch):
     """Empty charts: drawing takes seconds, and is tested elsewhere."""
     for name in ("pareto_figure", "macs_figure", "parameters_figure", "curve_figure"):
-        monkeypatch.setattr(f"stdc_lab.reporting.html.{name}", lambda *_: Figure(figsize=(1, 1)))
+        monkeypatch.setattr(f"stdc_lab.reporting.html.{name}", lambda *_, **__: Figure(figsize=(1, 1)))
 
 
 @pytest.fixture
@@ -208,6 +223,24 @@ def test_retimed_latencies_are_shown_beside_the_first(small):
     assert "12.00" in trials
     assert "in one pass, interleaved (2025-05-01T10:00:00+00:00)" in page
     assert "--retime" in section(page, "reproduce")
+
+
+def test_what_another_timing_has_to_decide_is_on_the_page(tmp_path, plain_charts):
+    config = study_config(constraints=["latency_ms <= 20"])
+    open_ends = {"latency_ms_low": 19.0, "latency_ms_high": 21.0, "latency_note": "five times too much"}
+    slow = {"screened": True, "latency_ms": 45.0, "latency_spread": 0.4}
+    with open_study(tmp_path, config) as study:
+        add_complete(study, tmp_path, config, miou=0.5, latency_ms=19.8, params=some_params(1), **open_ends)
+        for arch_id in ("still", "back"):
+            add_unfinished(study, config, TrialState.PRUNED, params=some_params(2), arch_id=arch_id, **slow)
+        study.set_user_attr("retimed", {"back": latency_result(12.0).model_dump(mode="json")})
+    page = render_report(tmp_path).read_text(encoding="utf-8")
+    trials = section(page, "trials")
+    assert "latency is five times too much; may or may not meet a bound on latency: to be timed again" in trials
+    assert trials.count("was screened out on a noisy timing: to be timed again</td>") == 1
+    assert trials.count("breaks no bound by the new timing</td>") == 1
+    assert "Of 1 network the timing leaves open whether a bound on latency is met" in page
+    assert "1 candidate screened out on a noisy timing" in page
 
 
 def test_what_cannot_be_read_or_written_is_a_study_error(small, tmp_path_factory):

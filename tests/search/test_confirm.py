@@ -89,9 +89,16 @@ def test_called_again_nothing_is_trained_and_with_more_seeds_only_those(
 def test_a_search_goes_on_as_if_nothing_had_been_confirmed(confirmed: Path, tmp_path: Path, crew: Crew) -> None:
     folder = Path(shutil.copytree(confirmed, tmp_path / "out"))
     notes = Notes()
+    before = load_study(folder)
     outcome = run_study(config(), folder, trials=5, crew=crew, watcher=notes)
     assert (outcome.trained_before, outcome.trained) == (4, 5)
-    assert len(notes.trained) >= 1
+    after = load_study(folder).iloc[len(before) :]
+    assert after["number"].tolist() == notes.trained
+    assert after["confirms"].isna().all()
+    assert after["duplicate_of"].isna().tolist() == [False] * (len(after) - 1) + [True]
+    assert after["trial_key"].iloc[-1] not in set(before["trial_key"])
+    kept = load_study(folder).iloc[: len(before)]
+    assert kept["confirmed_miou"].equals(before["confirmed_miou"])
 
 
 def test_broken_off_it_goes_on_where_it_was(searched: Path, tmp_path: Path, crew: Crew) -> None:

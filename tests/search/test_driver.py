@@ -7,23 +7,29 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import optuna
+import pandas as pd
 import pytest
 import torch
 
 from stdc_lab.analysis.frame import load_study
 from stdc_lab.arch import presets
 from stdc_lab.config.study import StudyConfig
+from stdc_lab.data import load_dataset
 from stdc_lab.errors import DataError, StdcLabError, StudyError
-from stdc_lab.records import ProfileResult, TrialRecord
+from stdc_lab.machine import choose_dtype
+from stdc_lab.nn import load_checkpoint
+from stdc_lab.records import Circumstances, ProfileResult, TrialRecord, trial_key
 from stdc_lab.search import Crew, Watcher, retime_study, run_study
 from stdc_lab.search import driver as driver_module
-from stdc_lab.search import loop as loop_module
-from stdc_lab.search.folder import driver_lock
+from stdc_lab.search.driver import circumstances
+from stdc_lab.search.folder import check_same_data, driver_lock
 from stdc_lab.search.objective import Candidate
 from stdc_lab.search.propose import enqueue_known
 from stdc_lab.training import Progress
 from tests.data.trees import write_own
+from tests.training.run.tiny import halves
 
 DECODER = {
     "decoder.context_width": {"type": "choice", "values": [8]},
@@ -51,7 +57,7 @@ def study_config(**changes: Any) -> StudyConfig:
         "sampler": {"name": "random"},
         "data": {"size": [32, 64], "train_images": 4, "val_images": 2},
         "train": {"iterations": 2, "batch_size": 2, "warmup_iterations": 1, "evaluations": 1},
-        "latency": {"size": [32, 64], "warmup_s": 0, "measure_s": 0.01, "min_repeats": 5, "attempts": 1},
+        "latency": {"size": [32, 64], "warmup_s": 0, "measure_s": 0.01, "min_repeats": 5, "attempts": 1, "threads": 1},
     }
     return StudyConfig.model_validate({**values, **changes})
 
@@ -145,10 +151,7 @@ def test_proposals_follow_from_the_seed_also_after_a_resume(crew: Crew, tmp_path
     assert once["miou"].tolist() == steps["miou"].tolist()
 
 
-def test_what_was_trained_once_is_not_trained_again_nor_counted(
-    crew: Crew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop_module, "MAX_DUPLICATES_IN_A_ROW", 8)
+def test_what_was_trained_once_is_not_trained_again_nor_counted(crew: Crew, tmp_path: Path) -> None:
     vary = {
         "num_blocks": {"type": "choice", "values": [2, 3]},
         "base_width": {"type": "choice", "values": [4]},
@@ -161,11 +164,11 @@ def test_what_was_trained_once_is_not_trained_again_nor_counted(
     trained = frame[frame["duplicate_of"].isna()]
     assert len(trained) == 2
     assert trained["arch_id"].nunique() == 2
-    with pytest.raises(StudyError, match=r"the last 8 proposals had all been trained before, with 2 of 3 trials"):
+    with pytest.raises(StudyError, match=r"2 of 3 trials trained, and nothing new is left: .* its 2 points were tried"):
         run_study(config, tmp_path, trials=3, crew=crew)
     repeated = load_study(tmp_path)
     repeated = repeated[repeated["duplicate_of"].notna()]
-    assert len(repeated) >= 8
+    assert len(repeated) >= 3
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
@@ -285,6 +288,68 @@ def test_other_images_than_the_study_was_begun_with_are_refused(crew: Crew, tmp_
     assert len(load_study(tmp_path / "out")) == 1
 
 
+def test_the_same_files_with_other_labels_are_other_data(crew: Crew, tmp_path: Path) -> None:
+    config = study_config(data={"name": "folder", "size": [32, 64]}, trials=1)
+    mine = write_own(tmp_path / "mine")
+    run_study(config, tmp_path / "out", data_path=mine, crew=crew)
+    before = load_dataset(config.data, mine).contents
+    mask = mine / "masks" / "train" / "a.png"
+    cv2.imwrite(str(mask), cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)[:, ::-1])
+    after = load_dataset(config.data, mine).contents
+    message = rf"begun with other data: was 3 training .* of folder \({before}\), is 3 training .*\({after}\)"
+    with pytest.raises(StudyError, match=message):
+        run_study(config, tmp_path / "out", trials=2, data_path=mine, crew=crew)
+    # A worker that has the old ones in memory reads them again for another study.
+    run_study(config, tmp_path / "new", data_path=mine, crew=crew)
+    assert set(load_study(tmp_path / "new")["state"]) == {"COMPLETE"}
+    assert load_study(tmp_path / "new")["trial_key"][0] != load_study(tmp_path / "out")["trial_key"][0]
+    runs = tmp_path / "new" / "runs"
+    checkpoint = load_checkpoint(runs / load_study(tmp_path / "new")["trial_key"][0] / "checkpoint.pt")
+    assert checkpoint.val_contents == load_dataset(config.data, mine).val.contents
+
+
+def test_a_study_from_before_contents_were_looked_at_goes_on_and_learns_them(tmp_path: Path) -> None:
+    one, other = halves(), halves()
+    other.val.labels[0] = 7
+    study = optuna.create_study()
+    check_same_data(study, one, tmp_path)
+    said = study.user_attrs["data_set"]
+    assert said["contents"] == one.contents
+    study.set_user_attr("data_set", {key: said[key] for key in ("what", "digest")})
+    check_same_data(study, one, tmp_path)
+    assert study.user_attrs["data_set"] == said
+    with pytest.raises(StudyError, match=rf"other data: was .*\({one.contents}\), is .*\({other.contents}\)"):
+        check_same_data(study, other, tmp_path)
+
+
+def test_a_key_knows_the_data_and_what_auto_is_here(finished: Path) -> None:
+    config = study_config()
+    dataset, cpu = load_dataset(config.data), torch.device("cpu")
+    here = circumstances(dataset, cpu)
+    assert here == Circumstances(dataset.contents, str(choose_dtype("auto", cpu)).removeprefix("torch."))
+    for key in load_study(finished)["trial_key"]:
+        record = TrialRecord.model_validate_json((finished / "runs" / key / "trial.json").read_bytes())
+        assert key == trial_key(record.arch, record.train, config.data, record.seed, here)
+        assert record.result.precision == here.auto_precision
+
+
+def test_a_training_in_another_precision_is_not_taken_for_one_of_here(
+    crew: Crew, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder's trainings are there, its database is not: each would be found by its key."""
+    here = Path(shutil.copytree(finished, tmp_path / "here"))
+    there = Path(shutil.copytree(finished, tmp_path / "there"))
+    config, trained = study_config(references=["stdc1"], trials=1), Notes()
+    for folder in (here, there):
+        (folder / "study.db").unlink()
+    run_study(config, here, crew=crew, watcher=trained)
+    assert trained.timed == []
+    other = torch.bfloat16 if choose_dtype("auto", torch.device("cpu")) == torch.float32 else torch.float32
+    monkeypatch.setattr(driver_module, "choose_dtype", lambda *_: other)
+    run_study(config, there, crew=crew, watcher=trained)
+    assert trained.timed == [0]
+
+
 def test_a_second_driver_is_told_so(crew: Crew, study: Path) -> None:
     with (
         driver_lock(study),
@@ -334,8 +399,11 @@ def test_retiming_replaces_the_latencies_and_keeps_the_first_ones(study: Path) -
     assert after["miou"].tolist() == before["miou"].tolist()
     assert len({result.repeats for result in measured.values()}) == 1
     assert shares[-1] == 1
-    stored = optuna.load_study(study_name="tiny", storage=f"sqlite:///{study / 'study.db'}").user_attrs["retimed"]
-    assert json.dumps(stored, sort_keys=True)
+    stored = optuna.load_study(study_name="tiny", storage=f"sqlite:///{study / 'study.db'}").user_attrs
+    assert stored["retimed"] == {key: json.loads(result.model_dump_json()) for key, result in measured.items()}
+    assert set(measured) == set(before["arch_id"]) and after.attrs["retimed_at"] == stored["retimed_at"]
+    rows = pd.read_csv(study / "trials.csv")
+    assert rows["latency_ms"].tolist() == after["latency_ms"].tolist()
 
 
 def test_retiming_what_is_not_there(tmp_path: Path) -> None:

@@ -9,10 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 
 from stdc_lab.analysis.frame import load_study
+from stdc_lab.data import load_dataset
 from stdc_lab.records import ProfileResult, TrialRecord, trial_key
 from stdc_lab.search import Crew, run_study
+from stdc_lab.search.driver import circumstances
 from stdc_lab.search.objective import Candidate
 from tests.search.test_driver import Notes, study_config
 
@@ -87,8 +90,9 @@ def check_smaller_parts(folder: Path) -> None:
     assert (record.train.batch_size, record.train.accumulation, CONFIG.train.accumulation) == (16, 2, 1)
     assert record.retried == "out of memory in parts of 16 images: trained in parts of 8, gradients accumulated"
     asked_for = record.train.model_copy(update={"accumulation": 1})
-    assert record.trial_key == trial_key(record.arch, asked_for, CONFIG.data, record.seed)
-    assert record.trial_key != trial_key(record.arch, record.train, CONFIG.data, record.seed)
+    here = circumstances(load_dataset(CONFIG.data), torch.device("cpu"))
+    assert record.trial_key == trial_key(record.arch, asked_for, CONFIG.data, record.seed, here)
+    assert record.trial_key != trial_key(record.arch, record.train, CONFIG.data, record.seed, here)
 
 
 def test_without_the_memory_a_training_is_done_in_smaller_parts_and_its_record_says_so(squeezed: Leaves) -> None:

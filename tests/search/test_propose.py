@@ -19,6 +19,7 @@ from stdc_lab.search import loop as loop_module
 from stdc_lab.search import run_study
 from stdc_lab.search.folder import open_study
 from stdc_lab.search.propose import enqueue_known, make_sampler, next_trial
+from stdc_lab.search.samplers import RandomPoints
 from tests.search.test_driver import DECODER, Notes, study_config
 from tests.search.test_workers import Sends
 
@@ -243,9 +244,11 @@ def test_a_reference_in_a_space_with_fixed_settings_is_trained_by_them(crew, tmp
 def asked(config: StudyConfig, folder: Path, count: int) -> list[dict[str, Any]]:
     """The points of so many proposals of a sampler, told values that follow from them and a bound on one."""
     study = open_study(config, folder)
-    points = []
+    points, random_points = [], RandomPoints(config.space, config.seed)
     for number in range(count):
-        study.sampler = make_sampler(config, number)
+        starting = config.sampler.name == "tpe" and number < config.sampler.startup_trials
+        drawn = random_points.draw(number, lambda chosen: True) if starting else None
+        study.sampler = make_sampler(config, number, drawn)
         trial = next_trial(study, config)
         assert trial is not None
         chosen = config.space.choose(trial)

@@ -270,14 +270,12 @@ def _second_names(state: State, spec: StdcSpec) -> Iterator[tuple[str, Tensor]]:
 def _restored(network: Network) -> dict[str, Tensor]:
     """Everything that a released network of this form registers, freshly initialised, under released names."""
     spec = _stdc(network)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        classes = network.num_classes if isinstance(network, Classifier) else IMAGENET_CLASSES
-        classifier = build_classifier(spec, classes)
-        whole: list[tuple[str, Network]] = [("", classifier)]
-        if isinstance(network, Segmenter):
-            heads = TrainingHeads(auxiliary=True, detail_strides=(2, 4, 8, 16))
-            whole = [(BACKBONE, classifier), ("", build_model(spec, network.num_classes, heads))]
+    classes = network.num_classes if isinstance(network, Classifier) else IMAGENET_CLASSES
+    classifier = build_classifier(spec, classes, seed=0)
+    whole: list[tuple[str, Network]] = [("", classifier)]
+    if isinstance(network, Segmenter):
+        heads = TrainingHeads(auxiliary=True, detail_strides=(2, 4, 8, 16))
+        whole = [(BACKBONE, classifier), ("", build_model(spec, network.num_classes, heads, seed=0))]
     state = {}
     for prefix, part in whole:
         for name, tensor in part.state_dict().items():

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stdc_lab import machine
 from stdc_lab.data import Dataset
 from stdc_lab.nn import build_model
 from stdc_lab.training.account import account
@@ -29,6 +30,34 @@ def test_the_account_is_said_and_kept(dataset: Dataset, tmp_path: Path) -> None:
         "from scratch: pretraining on ImageNet is worth 3 to 4 points",
     ):
         assert part in text
+
+
+def test_a_precision_that_is_only_emulated_is_said(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(machine, "_cpu_flags", lambda: {"avx2"})
+    low = recipe_of(precision="bfloat16")
+    stopped_at(1, low, tmp_path, dataset)
+    said = "not native here: PyTorch finds no bfloat16 on this processor"
+    assert f"computing  cpu, bfloat16 ({said})" in (tmp_path / "account.txt").read_text()
+    assert f"train.precision: got 'bfloat16'; {said}, float32 is faster" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("iterations", "decay", "said"),
+    [
+        (500, 0.99, "decay 0.99, which acts as 0.9823 at the end: it grows over the first 891 iterations; "),
+        (60_000, 0.99, "decay 0.99 from iteration 891, before that less; "),
+        (891, 0.99, "decay 0.99 from iteration 891, before that less; "),
+    ],
+)
+def test_the_account_says_what_the_averages_decay_acts_as(
+    iterations: int, decay: float, said: str, dataset: Dataset
+) -> None:
+    recipe = recipe_of(iterations=iterations, ema_decay=decay)
+    trainer = Trainer(build_model(SPEC, 11, recipe.train.heads), dataset, recipe.train, 0, CPU)
+    [line] = [line for line in account(recipe, trainer, "random weights").splitlines() if "averaged" in line]
+    assert line == f"evaluated  averaged weights, {said}2 times, at scale 1"
 
 
 @pytest.mark.parametrize(

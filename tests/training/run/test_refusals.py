@@ -52,9 +52,14 @@ def test_going_on_with_other_data_or_another_start_changes_nothing(
     lines = str(error.value).splitlines()[1:]
     assert lines[0] == "  images: was 8 for training and 3 for validation, is 9 for training and 3 for validation"
     assert lines[1].startswith("  data set: was halves ")
-    assert lines[2:] == ["  start: was random weights, is backbone of x.pt"]
-    with pytest.raises(StudyError, match=r"data set: was halves [0-9a-f]+, is halves [0-9a-f]+$"):
+    assert lines[2].startswith("  images and labels: was ")
+    assert lines[3:] == ["  start: was random weights, is backbone of x.pt"]
+    with pytest.raises(StudyError, match=r"data set: was halves [0-9a-f]+, is halves [0-9a-f]+\n  images and labels"):
         run_training(RECIPE, stopped, halves(height=40), CPU)
+    other = halves()
+    other.val.labels[0] = 7
+    with pytest.raises(StudyError, match=r"put back:\n  images and labels: was [0-9a-f]+, is [0-9a-f]+$"):
+        run_training(RECIPE, stopped, other, CPU)
     assert unchanged(before, stopped)
 
 

@@ -1,6 +1,7 @@
 """A training in a folder: stopped and called again in every way, it ends as one that ran through."""
 
 import csv
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,19 +10,25 @@ import torch
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.data import Dataset
+from stdc_lab.nn import build_model
 from stdc_lab.nn.checkpoints import load_checkpoint
-from stdc_lab.records import TrainingOutcome
+from stdc_lab.records import Computing, TrainingOutcome, mixed_computing
+from stdc_lab.training import stepper as stepper_module
 from stdc_lab.training import trainer as trainer_module
 from stdc_lab.training.run import run_training
+from stdc_lab.training.stepper import restore_random
+from stdc_lab.training.trainer import Trainer
 from tests.training.run.tiny import (
     CPU,
     RECIPE,
+    SPEC,
     Notes,
     assert_same_training,
     contents,
     load,
     recipe_of,
     same,
+    stop,
     stopped_at,
     unchanged,
 )
@@ -150,3 +157,114 @@ def test_what_has_no_effect_on_the_weights_may_change(
     run_training(other, tmp_path, dataset, CPU)
     assert "Another title" in (tmp_path / "training.yaml").read_text()
     assert (tmp_path / "curve.csv").read_bytes() == (through[0] / "curve.csv").read_bytes()
+
+
+def computes_in(dtype: torch.dtype, patch: pytest.MonkeyPatch) -> None:
+    """As if this machine's `auto` were this precision."""
+    patch.setattr(stepper_module, "choose_dtype", lambda precision, device: dtype)
+
+
+def test_going_on_in_another_precision_is_said_and_the_curve_is_marked(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_of(precision="auto")
+    computes_in(torch.bfloat16, monkeypatch)
+    stopped_at(2, recipe, tmp_path, dataset)
+    assert "of one piece" not in (tmp_path / "account.txt").read_text()
+    computes_in(torch.float32, monkeypatch)
+    second = stopped_at(4, recipe, tmp_path, dataset)
+    said = "going on after iteration 2 in float32 on cpu, until then in bfloat16 on cpu\n"
+    assert second.texts[0].endswith(said)
+    mixed = "trained in bfloat16 on cpu to iteration 2, in float32 on cpu from there"
+    warning = f"warning    {mixed}: its curve is not of one piece\n"
+    assert second.texts[0] == (tmp_path / "account.txt").read_text() + said
+    assert (tmp_path / "account.txt").read_text().endswith(warning)
+    third = Notes()
+    outcome = run_training(recipe, tmp_path, dataset, CPU, hears=third.hears)
+    assert third.texts[0].endswith(f"{warning}going on after iteration 4\n")
+    assert outcome.last.precision == "float32"
+    assert mixed_computing(outcome.last.computed) == mixed
+    assert load_checkpoint(tmp_path / "last.pt").protocol["computed"] == mixed
+    assert TrainingOutcome.model_validate_json((tmp_path / "result.json").read_bytes()) == outcome
+    # Reporting a finished training is no part of it, wherever that is done.
+    computes_in(torch.bfloat16, monkeypatch)
+    assert run_training(recipe, tmp_path, dataset, CPU) == outcome
+    (tmp_path / "result.json").unlink()
+    again = run_training(recipe, tmp_path, dataset, CPU)
+    assert (again.last.precision, again.last.computed) == ("float32", outcome.last.computed)
+
+
+def test_a_training_of_one_piece_says_on_and_in_what(through: tuple[Path, TrainingOutcome]) -> None:
+    computed = through[1].last.computed
+    assert computed == (Computing(after=0, device="cpu", precision="float32"),)
+    assert mixed_computing(computed) is None
+    assert "computed" not in load_checkpoint(through[0] / "last.pt").protocol
+
+
+def test_what_became_of_it_is_said_in_order() -> None:
+    places = [(0, "cpu", "bfloat16"), (400, "cuda", "float32"), (1500, "cuda", "float16")]
+    computed = [Computing(after=after, device=device, precision=what) for after, device, what in places]
+    assert mixed_computing(computed) == (
+        "trained in bfloat16 on cpu to iteration 400, in float32 on cuda to iteration 1,500, in float16 on cuda from "
+        "there"
+    )
+
+
+def test_a_state_from_before_precisions_were_kept_goes_on(
+    through: tuple[Path, TrainingOutcome], dataset: Dataset, tmp_path: Path
+) -> None:
+    stopped_at(1, RECIPE, tmp_path, dataset)
+    state = load(tmp_path / "state.pt")
+    del state["trainer"]["computed"]
+    torch.save(state, tmp_path / "state.pt")
+    outcome = run_training(RECIPE, tmp_path, dataset, CPU)
+    assert outcome.last.miou == through[1].last.miou
+    assert outcome.last.computed == (Computing(after=1, device="cpu", precision="float32"),)
+
+
+def test_random_numbers_of_a_gpu_are_put_back_where_the_state_has_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    put: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: put.append(state))
+    theirs = torch.get_rng_state()
+    torch.rand(1)
+    with torch.random.fork_rng([]):
+        restore_random({"random": theirs, "random_cuda": None}, torch.device("cuda:0"))
+        assert torch.equal(torch.get_rng_state(), theirs) and put == []
+        restore_random({"random": theirs, "random_cuda": theirs}, torch.device("cuda:0"))
+        restore_random({"random": theirs, "random_cuda": theirs}, CPU)
+    assert len(put) == 1 and torch.equal(put[0], theirs)
+
+
+@pytest.mark.parametrize(("before", "after"), [(False, True), (True, False), (True, True)])
+def test_a_state_goes_on_with_and_without_scaled_gradients(before: bool, after: bool, dataset: Dataset) -> None:
+    """Where float16 is trained in, and only there, gradients are scaled."""
+
+    def trainer(scaled: bool) -> Trainer:
+        made = Trainer(build_model(SPEC, 11, RECIPE.train.heads), dataset, RECIPE.train, 0, CPU)
+        made.scaler = torch.amp.GradScaler("cpu", init_scale=8.0, enabled=scaled)
+        return made
+
+    theirs, mine = trainer(before), trainer(after)
+    for _ in zip(range(2), theirs.steps(), strict=False):
+        pass
+    theirs.scaler.update(32.0) if before else None
+    mine.load_state_dict(theirs.state_dict())
+    assert mine.iteration == 2
+    assert mine.scaler.get_scale() == (1.0 if not after else 32.0 if before else 8.0)
+    assert same(mine.optimiser.state_dict(), theirs.optimiser.state_dict())
+    next(mine.steps())
+
+
+@pytest.mark.gpu
+def test_a_training_moves_from_the_cpu_to_a_gpu_and_back(dataset: Dataset, tmp_path: Path) -> None:
+    gpu, heard = torch.device("cuda:0"), []
+    stopped_at(2, RECIPE, tmp_path, dataset)
+    for device, last in ((gpu, 4), (CPU, 6)):
+        notes = Notes({4: stop} if last == 4 else {})
+        with pytest.raises(KeyboardInterrupt) if last == 4 else nullcontext():
+            run_training(RECIPE, tmp_path, dataset, device, hears=notes.hears)
+        heard.append(notes.texts[0].splitlines()[-1])
+    assert heard == [
+        "going on after iteration 2 in float32 on cuda, until then in float32 on cpu",
+        "going on after iteration 4 in float32 on cpu, until then in float32 on cuda",
+    ]
