@@ -21,9 +21,10 @@ from stdc_lab.reporting.drawing import (
     draw_architecture,
     title_lines,
 )
-from stdc_lab.reporting.drawing_data import Diagram, percent, short_count, text_width, wrapped
+from stdc_lab.reporting.drawing_data import Diagram, Node, percent, short_count, text_width, wrapped
 from stdc_lab.reporting.drawing_modules import module_diagram, modules_diagram, shown_modules
 from stdc_lab.reporting.drawing_network import network_diagram
+from stdc_lab.reporting.drawing_routes import routed
 from tests.families.drawn import SMALL
 
 EIGHT = StdcSpec(
@@ -177,6 +178,14 @@ def test_parts_stand_in_the_column_of_their_resolution(spec):
             assert node.bottom < band.bottom
 
 
+def test_what_comes_from_a_coarser_column_stands_below_what_looks_at_the_backbone():
+    diagram = network(presets["stdc1"])
+    rows = [diagram.node(f"decoder/{name}").y for name in ("fusion", "smoothing at 1/8", "smoothing at 1/16")]
+    assert rows == sorted(rows)
+    assert diagram.node("decoder/refinement at 1/32").y == diagram.node("decoder/refinement at 1/16").y == rows[0]
+    assert diagram.node("stage 4").bottom < diagram.node("decoder/refinement at 1/16").top
+
+
 def test_a_spatial_path_feeds_the_fusion_in_place_of_stage_3():
     diagram = network(presets["stdc1_spatial_path"])
     assert behind(diagram, "decoder/fusion") == {"spatial path", "smoothing at 1/8"}
@@ -281,6 +290,8 @@ def test_a_d_block_has_two_dilated_halves_attention_and_a_shortcut():
     assert nodes["conv 2"].lines == ("conv 3×3", "8 groups", "128 ch")
     assert nodes["conv 2 again"].lines == ("conv 3×3", "8 groups", "dilation 2", "128 ch")
     assert nodes["concatenation"].lines == ("128 + 128 = 256 ch", "batch norm, ReLU")
+    assert nodes["concatenation"].top == pytest.approx(nodes["conv 2"].top)
+    assert nodes["concatenation"].bottom == pytest.approx(nodes["conv 2 again"].bottom)
     assert found == {
         ("input", "conv 1"),
         ("conv 1", "conv 2"),
@@ -320,6 +331,17 @@ def test_a_network_without_modules_is_drawn_without_them():
     cost = analyse(presets["stdc1"])
     plain = dataclasses.replace(cost, parts=tuple(dataclasses.replace(part, parts=()) for part in cost.parts))
     assert modules_diagram(plain) == Diagram(13.4, 0, (), ())
+
+
+def test_an_arrow_goes_round_rather_than_along_another():
+    """Both sides of the head are built up, and the way in from above is taken."""
+    at = {"head": (2, 3), "near": (2, 2), "far": (0.5, 2), "left": (1.4, 3), "right": (2.6, 3)}
+    nodes = {key: Node(key, "data", x=x, y=y, width=0.4, height=0.4) for key, (x, y) in at.items()}
+    near, far = routed(nodes, [("far", "head"), ("near", "head")])
+    assert near.points == ((2, 2.2), (2, 2.8))
+    assert far.points[-1] != near.points[-1]
+    (alone,) = routed(nodes, [("far", "head")])
+    assert alone.points[-1] == near.points[-1]
 
 
 def test_numbers_in_few_letters():
