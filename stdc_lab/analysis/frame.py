@@ -130,7 +130,9 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
     only by the whole interval of its latest timing; `doubtful`: that interval holds the bound, or lies beyond it but
     the timing was noisy; `screened`: not trained, for what theory or the profile says; `gflops` is 2·MACs/10⁹; `arch`
     is JSON for `ArchSpec.from_dict`. What is outside the space has its parameters read off its architecture where that
-    is possible. `attrs` holds `study_name`, `objectives` (texts) and `retimed_at` (ISO text or None).
+    is possible. `attrs` holds `study_name`, `objectives` (texts), `retimed_at` (ISO text or None)
+    and `latency_in`: the runtime, dtype, batch and threads of the latencies (None for eager float32 at batch 1). A
+    latency is that of a call, so `fps` is 1000 · batch / `latency_ms`.
 
     folder_or_url: a study's folder, or a storage's URL (`sqlite:///…`); with several studies in it,
     `study_name` says which. Raises `StudyError` if it cannot be read; never makes or changes a file.
@@ -167,7 +169,8 @@ def _frame_of(stored: StoredStudy, known: dict[int, dict[str, Any]]) -> pd.DataF
         rows.append(row)
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *names])
     frame = _typed(frame.sort_values("number", ignore_index=True))
-    frame["fps"] = 1000 / frame["latency_ms"]
+    timing = None if stored.config is None else stored.config.latency
+    frame["fps"] = 1000 * (1 if timing is None else timing.batch) / frame["latency_ms"]
     frame["gflops"] = 2 * frame["macs"] / 1e9
     frame["on_front"] = front_of(frame, stored.objectives)
     frame = with_confirmations(frame, stored.objectives)
@@ -175,6 +178,7 @@ def _frame_of(stored: StoredStudy, known: dict[int, dict[str, Any]]) -> pd.DataF
         "study_name": stored.name,
         "objectives": [str(objective) for objective in stored.objectives],
         "retimed_at": stored.user_attrs.get("retimed_at"),
+        "latency_in": None if timing is None or timing.is_usual else str(timing),
     }
     return frame
 

@@ -38,6 +38,7 @@ from stdc_lab.reporting.figure_data import (
     finished_trials,
     front_members,
     front_steps,
+    latency_title,
     latency_warning,
     level_medians,
     parameter_axis,
@@ -61,7 +62,7 @@ def pareto_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     figure = new_figure(7.2, 4.7, caption, latency_warning(frame), legend=0.3 if confirmed.empty else 0.46)
     axes = figure.subplots()
     finished, front, references = finished_trials(frame), front_members(frame), reference_trials(frame)
-    dress(axes, "Latency at batch 1 (ms, median)", "mIoU (validation, 0–1)")
+    dress(axes, latency_title(frame), "mIoU (validation, 0–1)")
     if finished.empty:
         return say_nothing(figure, axes)
     is_plain = ~finished["on_front"] & finished["reference"].isna() & (finished["confirmed_seeds"] == 0)
@@ -137,7 +138,7 @@ def macs_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     figure = new_figure(9.0, 3.7, caption, latency_warning(frame))
     panels = figure.subplots(1, 2)
     finished = finished_trials(frame)
-    labels = {"miou": "mIoU (validation, 0–1)", "latency_ms": "Latency at batch 1 (ms, median)"}
+    labels = {"miou": "mIoU (validation, 0–1)", "latency_ms": latency_title(frame)}
     for axes, (column, label) in zip(panels, labels.items(), strict=True):
         dress(axes, "MACs (10⁹)", label)
         if finished["macs"].notna().any():

@@ -11,10 +11,11 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from stdc_lab.analysis.frame import load_study, write_trials_csv
-from stdc_lab.analysis.storage import read_study_config
+from stdc_lab.analysis.storage import STUDY_FILE, read_study_config
 from stdc_lab.arch import ArchSpec
 from stdc_lab.config.objectives import OF_LATENCY
 from stdc_lab.config.study import StudyConfig
+from stdc_lab.deploy.runtimes import check_runtime
 from stdc_lab.errors import StudyError
 from stdc_lab.machine import choose_device, environment, usable_cores
 from stdc_lab.records import Environment, LatencyResult
@@ -54,11 +55,13 @@ def retime_study(
     screened out, and by its new latency breaks no bound, is queued again: the next search trains it. `say` hears what
     is missing, and how many were queued.
 
-    Raises `StudyError` for a folder without a finished trial, and where nothing tells the number of classes.
+    Raises `StudyError` for a folder without a finished trial, and where nothing tells the number of classes;
+    `ConfigError` where the study's runtime cannot be had.
     """
     folder = Path(folder)
     config = read_study_config(folder)
     chosen = choose_device(device)
+    check_runtime(config.latency, chosen, str(folder / STUDY_FILE))
     with driver_lock(folder), storage_at_work(folder):
         study = open_study(config, folder)
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
