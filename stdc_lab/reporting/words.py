@@ -55,6 +55,8 @@ class Comparison:
 def summary(frame: pd.DataFrame) -> list[str]:
     """Sentences: how many trials by state, what the front spans, and how it stands to the references."""
     sentences = [count_sentence(frame)]
+    if (within := frame.attrs.get("latency_in")) is not None:
+        sentences.append(f"All speak of latency in {within}: milliseconds a call.")
     front = front_members(frame)
     if front.empty:
         return [*sentences, "There is no finished trial to compare, so this page has no front."]

@@ -66,7 +66,7 @@ class ScriptedCrew:
         made = make_record(
             one.number, one.spec, task.study, 0.4 + one.number / 100, 1.0, one.reference, one.train, one.seed
         )
-        record = made.model_copy(update={"profile": cost})
+        record = made.model_copy(update={"profile": cost, "trial_key": one.key(task.study)})
         folder: Path = task.runs / record.trial_key
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "trial.json").write_text(record.model_dump_json())
