@@ -18,8 +18,8 @@ class LatencyConfig(Value):
     size: Size = (512, 1024)
     """Height x width of the input."""
     runtime: Annotated[str, Field(min_length=1)] = "eager"
-    """What runs the network: `eager`, `folded`, `compile`, `onnxruntime`, `openvino` …; which of them can is for the
-    machine to say, see `deploy.runtimes.check_runtime`."""
+    """What runs the network: `eager` (channels-last), `folded`, `compile`, `onnxruntime`, `openvino` …; which of them
+    can is for the machine to say, see `deploy.runtimes.check_runtime`."""
     dtype: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
     """What the runtime computes in."""
     batch: Annotated[int, Field(ge=1, le=1024)] = 1

@@ -17,7 +17,7 @@ from stdc_lab.config.objectives import OF_LATENCY
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.deploy.runtimes import check_runtime
 from stdc_lab.errors import StudyError
-from stdc_lab.machine import choose_device, environment, usable_cores
+from stdc_lab.machine import choose_device, default_threads, environment
 from stdc_lab.records import Environment, LatencyResult
 from stdc_lab.search.folder import (
     CSV_FILE,
@@ -67,7 +67,7 @@ def retime_study(
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if not finished:
             raise StudyError(f"{folder}: no finished trial to time; run the search first")
-        here = environment(chosen, config.latency.threads or usable_cores())
+        here = environment(chosen, config.latency.threads or default_threads())
         there = {trial.user_attrs.get("fingerprint") for trial in finished} - {here.fingerprint, None}
         if there:
             raise StudyError(
