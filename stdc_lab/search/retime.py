@@ -53,7 +53,7 @@ def retime_study(
     They take turns, see `time_in_groups`: drift of the machine falls on all alike, which a latency measured hours after
     another cannot promise. Later trials of these architectures are given the new latency too. A candidate that had been
     screened out, and by its new latency breaks no bound, is queued again: the next search trains it. `say` hears what
-    is missing, and how many were queued.
+    is missing, what making the study's runtime took, and how many were queued.
 
     Raises `StudyError` for a folder without a finished trial, and where nothing tells the number of classes;
     `ConfigError` where the study's runtime cannot be had.
@@ -78,6 +78,9 @@ def retime_study(
         specs = _architectures(finished, screened, say)
         classes = _num_classes(study, config, folder, finished, say)
         measured = time_in_groups(specs, config.latency, classes, chosen, config.compared_with, on_progress)
+        made = [one.making_s for one in measured.values() if one.making_s is not None]
+        if made:
+            say(f"making the {len(made)} networks in {config.latency} took {sum(made):.0f} s, which no latency holds")
         study.set_user_attr("retimed", {key: value.model_dump(mode="json") for key, value in measured.items()})
         study.set_user_attr(
             "retimed_on", environment(chosen, next(iter(measured.values())).threads).model_dump(mode="json")

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from stdc_lab.arch import ArchSpec
-from stdc_lab.machine import environment, usable_cores
+from stdc_lab.machine import default_threads, environment
 from stdc_lab.records import LatencyResult, ProfileResult, TrialRecord
 from stdc_lab.search.crew import Worker
 from stdc_lab.search.messages import Finished, FromWorker, Profiled, Task
@@ -58,7 +58,7 @@ class ScriptedCrew:
         spec = task.candidate.spec
         self.timed.append(spec.arch_id)
         made = make_record(0, spec, task.study, 0.5, 1.0).profile
-        machine = environment(torch.device("cpu"), task.study.latency.threads or usable_cores())
+        machine = environment(torch.device("cpu"), task.study.latency.threads or default_threads())
         return made.model_copy(update={"latency": self.latency_of(spec), "environment": machine})
 
     def _keep(self, task: Task, cost: ProfileResult) -> TrialRecord:

@@ -237,7 +237,11 @@ def test_onnx_runtime_is_what_a_study_is_timed_and_retimed_in(tmp_path: Path) ->
     config = one_of_each(networks={"small": SMALL["stdc"].to_dict()}, constraints=[], latency=latency, trials=1)
     costs = Costs()
     run_study(config, tmp_path / "out", device="cpu", watcher=costs)
-    anew = retime_study(tmp_path / "out", device="cpu")
+    said: list[str] = []
+    anew = retime_study(tmp_path / "out", device="cpu", say=said.append)
+    assert [line[:67] for line in said] == [
+        "making the 1 networks in ONNX Runtime float32, batch 1, 1 thread took"[:67]
+    ]
     for one in (costs.timed[0].latency, *anew.values()):
         assert one is not None
         assert (one.runtime, one.dtype, one.layout, one.peak_memory_bytes) == (
