@@ -21,7 +21,7 @@ from stdc_lab.machine import default_threads, environment
 from stdc_lab.nn import Classifier, Segmenter, load_checkpoint, strip_heads
 from stdc_lab.profiling.baselines import CLASSES, build_baseline, count_baseline, parts_of_baseline
 from stdc_lab.profiling.forecast import forecast_s
-from stdc_lab.profiling.latency import measure_latency
+from stdc_lab.profiling.latency import measure_eager
 from stdc_lab.profiling.profile import build, count
 from stdc_lab.profiling.ranking import measure_runtimes
 from stdc_lab.profiling.stages import measure_stages
@@ -130,7 +130,7 @@ def _time(
     on_forecast: Callable[[float, float], None] | None,
 ) -> list[ProfileResult]:
     networks = {subject.name: subject.network for subject in subjects}
-    latencies = measure_latency(
+    latencies = measure_eager(
         networks, config, device, lambda share: tell("timing", share), reference=request.reference
     )
     if request.runtimes and on_forecast is not None:

@@ -31,6 +31,7 @@ def account(recipe: RecipeConfig, trainer: Trainer, start: str) -> str:
         "colour": _colour(augmentation),
         **_steps(trainer, len(dataset.train), fast),
         "loss": _loss(config),
+        **_missing_heads(recipe),
         "norms": config.norms.replace("_", " "),
         **_evaluation(trainer, evaluated),
     }
@@ -82,6 +83,13 @@ def _colour(augmentation: Augmentation) -> str:
     if augmentation.form == "released":
         return f"{jitter}, one after another, of the whole image, as released"
     return f"{jitter}, in one, of the crop"
+
+
+def _missing_heads(recipe: RecipeConfig) -> dict[str, str]:
+    """What is trained without, though it was asked for."""
+    if not recipe.training.heads.auxiliary or recipe.arch.auxiliary_strides:
+        return {}
+    return {"heads": f"no auxiliary ones: the family {recipe.arch.family} has none, so it is trained without"}
 
 
 def _loss(config: TrainConfig) -> str:
