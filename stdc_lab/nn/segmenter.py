@@ -12,7 +12,7 @@ from torch import nn
 from stdc_lab.arch import ArchSpec
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
-from stdc_lab.nn.families import CLASSIFIERS, SEGMENTERS
+from stdc_lab.nn.families import NETWORKS
 from stdc_lab.nn.initial_weights import fresh_seed, initialise
 from stdc_lab.nn.network import Classifier, Segmenter
 
@@ -29,7 +29,8 @@ def build_model(
     head where the family has no features.
     """
     _check_classes(num_classes)
-    return _built(lambda: SEGMENTERS[spec.family](spec, num_classes, heads), seed)
+    segmenter, _ = NETWORKS[spec.family]
+    return _built(lambda: segmenter(spec, num_classes, heads), seed)
 
 
 def build_classifier(spec: ArchSpec, num_classes: int = 1000, *, seed: int | None = None) -> Classifier:
@@ -38,9 +39,10 @@ def build_classifier(spec: ArchSpec, num_classes: int = 1000, *, seed: int | Non
     seed: see `build_model`. Raises `StdcLabError` for fewer than two classes, or a family that has no classifier.
     """
     _check_classes(num_classes)
-    if spec.family not in CLASSIFIERS:
+    _, classifier = NETWORKS[spec.family]
+    if classifier is None:
         raise StdcLabError(f"task: got cls, but the family {spec.family} has no classifier; allowed: seg")
-    return _built(lambda: CLASSIFIERS[spec.family](spec, num_classes), seed)
+    return _built(lambda: classifier(spec, num_classes), seed)
 
 
 def _built(make: Callable[[], Network], seed: int | None) -> Network:

@@ -178,6 +178,32 @@ class StdcClassifier(Classifier):
     def parts(self) -> dict[str, nn.Module]:
         return {**self.backbone.parts(), "hidden": self.hidden, "classes": self.classes}
 
+    def released_form(self) -> nn.Module:
+        return ReleasedForm(self)
+
+
+class ReleasedForm(nn.Module):
+    """A classifier arranged as in the released code: stages registered twice, pooling and ReLU as modules."""
+
+    def __init__(self, network: StdcClassifier) -> None:
+        super().__init__()
+        stages = network.backbone.stages
+        self.features = nn.Sequential(*(module for stage in stages.children() for module in stage.children()))
+        self.stages = stages
+        self.conv_last = network.backbone.conv_last
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.hidden, self.dropout, self.classes = network.hidden, network.dropout, network.classes
+        self.relu = nn.ReLU()
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = images
+        for stage in self.stages.children():
+            features = stage(features)
+        assert self.conv_last is not None
+        pooled = self.pool(self.conv_last(features).square()).flatten(1)
+        logits: Tensor = self.classes(self.dropout(self.relu(self.hidden(pooled))))
+        return logits
+
 
 def _stage_modules(spec: StdcSpec, stage: int) -> nn.Sequential:
     """The STDC modules of a stage (3, 4 or 5), of which the first has stride 2."""
