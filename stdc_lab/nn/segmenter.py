@@ -14,14 +14,15 @@ from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
 from stdc_lab.nn.families import NETWORKS
 from stdc_lab.nn.initial_weights import fresh_seed, initialise
-from stdc_lab.nn.network import Classifier, Segmenter
+from stdc_lab.nn.network import Classifier, FamilySegmenter, Segmenter
 
 Network = TypeVar("Network", bound=Segmenter | Classifier)
+AnySegmenter = TypeVar("AnySegmenter", bound=Segmenter)
 
 
 def build_model(
     spec: ArchSpec, num_classes: int, heads: TrainingHeads | None = None, *, seed: int | None = None
-) -> Segmenter:
+) -> FamilySegmenter:
     """The segmentation network of a spec, freshly initialised; with `heads` in its training form.
 
     seed: of the initial weights, of which networks share every layer of equal name and shape (see `initialise`);
@@ -55,12 +56,12 @@ def _built(make: Callable[[], Network], seed: int | None) -> Network:
     return network
 
 
-def strip_heads(network: Segmenter) -> Segmenter:
+def strip_heads(network: AnySegmenter) -> AnySegmenter:
     """The deployed network of a training form: a copy with the same weights and logits, without training heads."""
     return copy.deepcopy(deployed_view(network))
 
 
-def deployed_view(network: Segmenter) -> Segmenter:
+def deployed_view(network: AnySegmenter) -> AnySegmenter:
     """The deployed network of a training form, of the same layers: it is made at once and follows every step.
 
     Its mode (training or evaluation) is that of the layers that both have. For a network of its own: `strip_heads`.

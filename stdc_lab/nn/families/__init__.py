@@ -5,9 +5,9 @@ from types import MappingProxyType
 from typing import Any
 
 from stdc_lab.nn.families import regseg, stdc
-from stdc_lab.nn.network import Classifier, Segmenter
+from stdc_lab.nn.network import Classifier, FamilySegmenter
 
-NETWORKS: Mapping[str, tuple[Callable[[Any, int, Any], Segmenter], Callable[[Any, int], Classifier] | None]] = (
+NETWORKS: Mapping[str, tuple[Callable[[Any, int, Any], FamilySegmenter], Callable[[Any, int], Classifier] | None]] = (
     MappingProxyType(
         {
             "stdc": (stdc.StdcSegmenter, stdc.StdcClassifier),

@@ -13,7 +13,7 @@ from stdc_lab.arch.graph import IMAGE_CHANNELS
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.nn.blocks import ConvBN, ConvBNReLU, Head
 from stdc_lab.nn.decoders import make_decoder
-from stdc_lab.nn.network import Classifier, Encoded, Segmenter
+from stdc_lab.nn.network import Classifier, Encoded, FamilySegmenter
 
 DROPOUT = 0.2
 
@@ -126,7 +126,7 @@ class StdcBackbone(nn.Module):
         return features[1:]
 
 
-class StdcSegmenter(Segmenter):
+class StdcSegmenter(FamilySegmenter):
     """STDC's backbone, a decoder, a head."""
 
     spec: StdcSpec
