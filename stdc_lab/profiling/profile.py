@@ -15,7 +15,7 @@ from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
 from stdc_lab.machine import default_threads, environment
-from stdc_lab.nn import Classifier, Segmenter, build_classifier, build_model
+from stdc_lab.nn import Classifier, FamilySegmenter, build_classifier, build_model
 from stdc_lab.profiling.counters import count_macs, operations_of
 from stdc_lab.profiling.parts import stage_cost
 from stdc_lab.profiling.published import count_released_form, published_account
@@ -63,7 +63,7 @@ def profile(
 
 
 def _measured(
-    network: Segmenter | Classifier,
+    network: FamilySegmenter | Classifier,
     spec: ArchSpec,
     compare_with: tuple[str, ArchSpec] | None,
     config: LatencyConfig,
@@ -79,14 +79,14 @@ def _measured(
     return measure_latency(networks, config, device, on_progress, reference=name)["network"]
 
 
-def build(spec: ArchSpec, head: HeadName, num_classes: int | None = None) -> Segmenter | Classifier:
+def build(spec: ArchSpec, head: HeadName, num_classes: int | None = None) -> FamilySegmenter | Classifier:
     """The deployed segmenter (default 19 classes), or the classifier (1,000)."""
     classes = CLASSES[head] if num_classes is None else num_classes
     return build_model(spec, classes) if head == "seg" else build_classifier(spec, classes)
 
 
 def count(
-    network: Segmenter | Classifier,
+    network: FamilySegmenter | Classifier,
     size: tuple[int, int],
     *,
     heads: TrainingHeads | None = None,
@@ -94,7 +94,7 @@ def count(
 ) -> ProfileResult:
     """All of a profile that needs no clock, of a deployed network; see `profile`."""
     spec, classes = network.spec, network.num_classes
-    head: HeadName = "seg" if isinstance(network, Segmenter) else "cls"
+    head: HeadName = "seg" if isinstance(network, FamilySegmenter) else "cls"
     counted = count_macs(network, size)
     done = operations_of(network, size)
     theory = analyse(spec, size, classes, head=head)
