@@ -16,6 +16,7 @@ RANKS = {
     "config": 2,
     "records": 3,
     "analysis": 4,
+    "hardware": 5,
     "machine": 5,
     "nn": 6,
     "data": 6,

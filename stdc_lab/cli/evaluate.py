@@ -56,7 +56,7 @@ def evaluate_command(
 
     from stdc_lab.cli.search import read_data_option
     from stdc_lab.data import load_dataset
-    from stdc_lab.machine import choose_device
+    from stdc_lab.hardware.devices import choose_device
     from stdc_lab.nn import load_checkpoint
     from stdc_lab.training.evaluate import check_scales, evaluate_checkpoint, segmenter_of
 

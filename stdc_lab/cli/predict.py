@@ -55,7 +55,8 @@ def predict_command(
 
     from stdc_lab.deploy.inputs import check_readable, find_inputs
     from stdc_lab.deploy.predict import check_comparable, load_predictor, predict_images, predict_video
-    from stdc_lab.machine import choose_device, machine_lock
+    from stdc_lab.hardware.devices import choose_device
+    from stdc_lab.machine import machine_lock
 
     chosen = choose_device(device)
     found = find_inputs(inputs)
@@ -111,7 +112,7 @@ def _speed(what: str, predictor: Predictor, speed: Speed) -> dict[str, Any]:
     import torch
 
     from stdc_lab.config.values import show_size
-    from stdc_lab.machine import environment
+    from stdc_lab.hardware.environment import environment
 
     machine = environment(predictor.device, torch.get_num_threads())
     return {

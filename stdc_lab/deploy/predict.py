@@ -22,7 +22,7 @@ from stdc_lab.deploy.inputs import Input, VideoFile, open_video, read_image
 from stdc_lab.deploy.palette import MAX_CLASSES, Classes, classes_of
 from stdc_lab.deploy.pictures import coloured, indexed_png, overlaid, png, side_by_side
 from stdc_lab.errors import CheckpointError, ConfigError
-from stdc_lab.machine import choose_dtype, place, synchronise
+from stdc_lab.hardware.devices import choose_dtype, place, synchronise
 from stdc_lab.nn import Segmenter, load_checkpoint, strip_heads
 
 OnProgress = Callable[[str, int, int], None]

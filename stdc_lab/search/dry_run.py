@@ -18,7 +18,8 @@ from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Value
 from stdc_lab.data import Dataset, Progress, Split, load_dataset
 from stdc_lab.errors import DataError
-from stdc_lab.machine import choose_device, choose_dtype, machine_lock, synchronise
+from stdc_lab.hardware.devices import choose_device, choose_dtype, synchronise
+from stdc_lab.machine import machine_lock
 from stdc_lab.nn import build_model
 from stdc_lab.profiling import profile
 from stdc_lab.training.evaluate import evaluate

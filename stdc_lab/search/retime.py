@@ -16,7 +16,9 @@ from stdc_lab.arch import ArchSpec
 from stdc_lab.config.objectives import OF_LATENCY
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
-from stdc_lab.machine import choose_device, environment, usable_cores
+from stdc_lab.hardware.devices import choose_device
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import usable_cores
 from stdc_lab.records import Environment, LatencyResult
 from stdc_lab.search.folder import (
     CSV_FILE,

@@ -8,7 +8,7 @@ from stdc_lab.config.pretraining import PretrainConfig
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.training import Augmentation, OptimisationConfig, TrainConfig
 from stdc_lab.data import crop_size
-from stdc_lab.machine import not_native
+from stdc_lab.hardware.devices import not_native
 from stdc_lab.records import Computing, mixed_computing
 from stdc_lab.training.classifier import ClassifierTrainer
 from stdc_lab.training.schedule import average_decay_at, average_warmup, rate_at

@@ -18,7 +18,9 @@ from stdc_lab.arithmetic import TRAINING, arithmetic_here, computing
 from stdc_lab.config.data import DataConfig
 from stdc_lab.data import IMAGE_MEAN, IMAGE_STD, Dataset, Split
 from stdc_lab.errors import CheckpointError, ConfigError, DataError
-from stdc_lab.machine import choose_dtype, environment, machine_lock, place
+from stdc_lab.hardware.devices import choose_dtype, place
+from stdc_lab.hardware.environment import environment
+from stdc_lab.machine import machine_lock
 from stdc_lab.nn import Segmenter, deployed_view, strip_heads
 from stdc_lab.nn.checkpoints import Checkpoint
 from stdc_lab.records import EvaluationProtocol, EvaluationResult
