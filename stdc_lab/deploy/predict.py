@@ -17,6 +17,7 @@ from stdc_lab.arithmetic import TRAINING, computing
 from stdc_lab.config.values import show_size
 from stdc_lab.data import IMAGE_MEAN, IMAGE_STD, Pixels
 from stdc_lab.data.files import resize_image
+from stdc_lab.data.kinds import named_classes
 from stdc_lab.deploy.comparison import ROWS, Row, compared, distinct_labels, panel, tile_width
 from stdc_lab.deploy.inputs import Input, VideoFile, open_video, read_image
 from stdc_lab.deploy.palette import MAX_CLASSES, Classes, classes_of
@@ -89,9 +90,9 @@ def load_predictor(
     else:
         classes = classes_of(dataset or (data.name if data else None), network.num_classes)
     if dataset is not None and classes.names[0] == "class 0":
+        allowed = ", ".join(f"{name} ({len(names)})" for name, (names, _) in named_classes().items())
         raise ConfigError(
-            f"--dataset: got {dataset!r}, but {path} has {network.num_classes} classes; allowed: scenes or camvid "
-            "(11 classes), cityscapes (19)"
+            f"--dataset: got {dataset!r}, but {path} has {network.num_classes} classes; allowed: {allowed}"
         )
     named = (found.protocol.get("reference"), found.protocol.get("name"))
     stem = path.resolve().parent.name if path.stem in ("checkpoint", "last", "best") else path.stem

@@ -17,6 +17,7 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Value
 from stdc_lab.data import Dataset, Progress, Split, load_dataset
+from stdc_lab.data.kinds import num_classes
 from stdc_lab.errors import DataError
 from stdc_lab.hardware.devices import choose_device, choose_dtype, synchronise
 from stdc_lab.machine import machine_lock
@@ -92,7 +93,7 @@ def dry_run(
         dataset = load_dataset(config.data, data_path, progress=on_progress)
     except DataError as error:
         reason = str(error)
-    classes = len(dataset.class_names) if dataset is not None else (config.data.num_classes or 19)
+    classes = len(dataset.class_names) if dataset is not None else (num_classes(config.data) or 19)
     space, plan = None, None
     if config.plan is not None:
         plan = survey_plan(config, config.plan, classes)

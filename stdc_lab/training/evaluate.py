@@ -234,7 +234,7 @@ def _notes(checkpoint: Checkpoint, data: DataConfig) -> Iterator[str]:
     trained = checkpoint.data
     if trained is None:
         yield "the checkpoint does not say what it was trained on, which may be these images"
-    elif trained.name == data.name and (trained.split, trained.held_out) != (data.split, data.held_out):
+    elif trained.name == data.name and trained.variant.get("split") != data.variant.get("split"):
         yield "trained on another split of this data set: it may have been trained on these images"
     if trained is not None and trained.size != data.size:
         yield "trained at {}x{}, evaluated at {}x{}".format(*trained.size, *data.size)
