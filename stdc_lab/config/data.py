@@ -29,13 +29,9 @@ class DataConfig(Value):
     """Height x width that images and labels are resized to, once."""
 
     def __new__(cls, **settings: Any) -> Self:
-        kind = _KINDS.get(str(settings.get("name", _DEFAULT)), cls) if cls is DataConfig else cls
+        # With an unknown name this raises, and says which there are.
+        kind = type(DataConfig.model_validate(settings)) if cls is DataConfig else cls
         return cast("Self", super().__new__(kind))
-
-    def __init__(self, **settings: Any) -> None:
-        if type(self) is DataConfig:
-            DataConfig.model_validate(settings)  # no name of a kind, and the error says which there are
-        super().__init__(**settings)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

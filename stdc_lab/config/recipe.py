@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from stdc_lab.arch import presets
-from stdc_lab.config.data import DataConfig
+from stdc_lab.config.data import DataConfig, ScenesConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Arch, Name, Value
 
@@ -19,7 +19,7 @@ class RecipeConfig(Value):
     title: str = ""
     arch: Arch = presets["stdc1"]
     """A preset's name, or fields; `base: stdc1` and what differs."""
-    data: DataConfig = DataConfig()
+    data: DataConfig = ScenesConfig()
     train: TrainConfig = TrainConfig()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     faithful: bool = False
