@@ -55,6 +55,7 @@ def main(
     trials: Annotated[int, typer.Option(help="Trials that the search is to train.")] = 400,
     jobs: Annotated[int, typer.Option(help="Trials at once.")] = 1,
     sampler: Annotated[str, typer.Option(help="tpe, nsga2 or random.")] = "tpe",
+    noise: Annotated[float, typer.Option(help="Standard deviation of the made-up mIoU over trainings.")] = 0.004,
     seeds: Annotated[int, typer.Option(help="Searches, each with a seed of its own.")] = 1,
 ) -> None:
     folder_module.sqlite3 = SimpleNamespace(connect=hasty)  # type: ignore[assignment]
@@ -74,7 +75,7 @@ def main(
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             try:
-                ended = run_study(config, folder, crew=Simulated(config, jobs)).ended or "all trained"
+                ended = run_study(config, folder, crew=Simulated(config, jobs, noise)).ended or "all trained"
             except StudyError as error:
                 ended = str(error).removeprefix(f"{folder}: ")
             frame = load_study(folder)
@@ -119,9 +120,9 @@ def figures(spec: ArchSpec, train: TrainConfig, noise: float) -> tuple[float, fl
 class Simulated(Crew):
     """Workers that need no time: the record of every trial is written as soon as it is given."""
 
-    def __init__(self, config: StudyConfig, jobs: int) -> None:
+    def __init__(self, config: StudyConfig, jobs: int, noise: float) -> None:
         super().__init__(jobs)
-        self.config = config
+        self.config, self.noise = config, noise
         self.template = profile(config.space.spec_of({}), num_classes=11, latency=config.latency, device=CPU)
         self.environment = environment(CPU, 1)
         self.said: deque[tuple[Worker, FromWorker]] = deque()
@@ -143,7 +144,7 @@ class Simulated(Crew):
         candidate, latency = task.candidate, self.template.latency
         assert latency is not None
         key = candidate.key(self.config)
-        noise = np.random.default_rng(int(hashlib.sha256(key.encode()).hexdigest()[:8], 16)).normal(0, 0.004)
+        noise = np.random.default_rng(int(hashlib.sha256(key.encode()).hexdigest()[:8], 16)).normal(0, self.noise)
         miou, latency_ms = figures(candidate.spec, candidate.train, float(noise))
         cost = self.template.model_copy(
             update={

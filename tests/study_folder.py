@@ -61,7 +61,9 @@ def open_study(folder: Path, config: StudyConfig):
     """The folder's Optuna study, made with its study.yaml if it is not there."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "study.yaml").open("w", encoding="utf-8") as file:
-        YAML(typ="safe", pure=True).dump(config.model_dump(mode="json"), file)
+        writer = YAML(typ="safe", pure=True)
+        writer.sort_base_mapping_type_on_output = False  # as the search keeps it: the order of a plan's arms counts
+        writer.dump(config.model_dump(mode="json"), file)
     creator = {"creator": lambda: sqlite3.connect(folder / "study.db", timeout=60)}  # a URL mistakes `?` in a path
     storage = optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=creator)
     try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 
 from stdc_lab.analysis.confirmation import comparable_values, with_confirmations
+from stdc_lab.analysis.networks import SCORES, network_label, with_networks
 from stdc_lab.analysis.pareto import pareto_front
 from stdc_lab.analysis.storage import StoredStudy, StudyReader, read_storage
 from stdc_lab.arch import ArchSpec
@@ -31,12 +33,15 @@ WHOLE_COLUMNS = (
     "peak_activations",
     "peak_memory_bytes",
     "duplicate_of",
+    "same_training_as",
     "confirms",
+    "network",
+    "network_seeds",
     "confirmed_seeds",
 )
 BOOLEAN_COLUMNS = (
     "on_front",
-    "on_confirmed_front",
+    "control",
     "feasible",
     "doubtful",
     "screened",
@@ -68,12 +73,18 @@ COLUMNS = (
     "peak_activations",
     "peak_memory_bytes",
     "on_front",
+    "network",
+    "network_seeds",
+    "network_miou",
+    "network_low",
+    "network_high",
+    "network_boundary_f",
     "confirmed_seeds",
     "confirmed_miou",
     "confirmed_low",
     "confirmed_high",
     "confirmed_boundary_f",
-    "on_confirmed_front",
+    "control",
     "confirms",
     "feasible",
     "doubtful",
@@ -83,6 +94,7 @@ COLUMNS = (
     "train_seconds",
     "reason",
     "duplicate_of",
+    "same_training_as",
     "trial_key",
     "arch",
 )
@@ -123,14 +135,18 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
     design's table of words defines: `latency_spread` is interquartile range over median, `latency_ms_low` and
     `latency_ms_high` the ends of the median's 95 % interval, `latency_noisy` whether this is wider or the calls more
     scattered than was asked for, `latency_note` what else is wrong with a latency; after `search --retime`
-    the latencies are the new ones (`retimed` True) and the first are kept as `latency_ms_in_search`; `on_front`
-    is over complete, feasible trials by the study's objectives, a latency being the median of the latest timing;
-    `confirms`: the number of the trial that this one trained again with a fresh seed, and `confirmed_…`: what all of
-    these came to, see `with_confirmations`; `feasible`: no limit or constraint is known to be broken, one on latency
-    only by the whole interval of its latest timing; `doubtful`: that interval holds the bound, or lies beyond it but
-    the timing was noisy; `screened`: not trained, for what theory or the profile says; `gflops` is 2·MACs/10⁹; `arch`
-    is JSON for `ArchSpec.from_dict`. What is outside the space has its parameters read off its architecture where that
-    is possible. `attrs` holds `study_name`, `objectives` (texts) and `retimed_at` (ISO text or None).
+    the latencies are the new ones (`retimed` True) and the first are kept as `latency_ms_in_search`; `arm`: of a plan;
+    `network…`: all trainings of the row's network, whatever their seeds, taken together, see `with_networks`;
+    `on_front`: whether that network, by its mean scores and the median of its latest timing, is on the front of the
+    complete and feasible ones; `duplicate_of`: the trial whose training the sampler proposed again; `same_training_as`:
+    the trial whose training this one shares, though the study asks for both by name; `confirms`: the number of the
+    trial that this one trained again with a fresh seed, and `confirmed_…`, `control`: what all of these came to, see
+    `with_confirmations`; `feasible`: no limit or constraint is known to be broken, one on a score by the network's
+    mean, one on latency only by the whole interval of its latest timing; `doubtful`: that interval holds the bound, or
+    lies beyond it but the timing was noisy; `screened`: not trained, for what theory or the profile says; `gflops` is
+    2·MACs/10⁹; `arch` is JSON for `ArchSpec.from_dict`. What is outside the space has its parameters read off its
+    architecture where that is possible. `attrs` holds `study_name`, `objectives` (texts), `retimed_at` (ISO text or
+    None), and of a plan `arms` (names) and `control` (the arm that the others are compared with; None without a plan).
 
     folder_or_url: a study's folder, or a storage's URL (`sqlite:///…`); with several studies in it,
     `study_name` says which. Raises `StudyError` if it cannot be read; never makes or changes a file.
@@ -167,24 +183,38 @@ def _frame_of(stored: StoredStudy, known: dict[int, dict[str, Any]]) -> pd.DataF
         rows.append(row)
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *names])
     frame = _typed(frame.sort_values("number", ignore_index=True))
+    in_order = sorted(zip(stored.trials, rows, strict=True), key=lambda pair: pair[0].number)
+    frame = with_networks(frame, [network_label(trial) for trial, _ in in_order])
+    frame = _feasible_by_means(frame, in_order, stored.config)
     frame["fps"] = 1000 / frame["latency_ms"]
     frame["gflops"] = 2 * frame["macs"] / 1e9
     frame["on_front"] = front_of(frame, stored.objectives)
-    frame = with_confirmations(frame, stored.objectives)
-    frame.attrs = {
+    frame = with_confirmations(frame)
+    attributes: dict[Hashable, Any] = {
         "study_name": stored.name,
         "objectives": [str(objective) for objective in stored.objectives],
         "retimed_at": stored.user_attrs.get("retimed_at"),
     }
+    frame.attrs = attributes | _arms_of(frame, stored.config)
     return frame
+
+
+def _arms_of(frame: pd.DataFrame, config: StudyConfig | None) -> dict[Hashable, Any]:
+    """A plan's arms and the one that the others are compared with; of a storage alone, in the order of its trials."""
+    if config is not None:
+        plan = config.plan
+        return {"arms": [], "control": None} if plan is None else {"arms": list(plan.arms), "control": plan.control_arm}
+    arms = [str(name) for name in frame["arm"].dropna().unique()]
+    return {"arms": arms, "control": arms[0] if arms else None}
 
 
 def front_of(
     frame: pd.DataFrame, objectives: Sequence[Objective] = DEFAULT_OBJECTIVES
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """For each row: is it complete and feasible, and is no other such trial better in all objectives?
+    """For each row: is it complete and feasible, and is no other such network better in all objectives?
 
-    Fresh trainings of a confirmation are on no front.
+    A network that was trained with several seeds is judged by its mean scores, and all its rows alike. Fresh trainings
+    of a confirmation are on no front.
     """
     return pareto_front(comparable_values(frame, objectives), [objective.maximize for objective in objectives])
 
@@ -263,15 +293,17 @@ def _row(trial: FrozenTrial, stored: StoredStudy, retimed: Retimed) -> dict[str,
         "number": trial.number,
         "state": trial.state.name,
         "on_front": False,
-        "on_confirmed_front": False,
         "retimed": False,
     }
     if trial.state.name == "COMPLETE" and trial.values:
         told = zip(stored.objectives, trial.values, strict=True)
         row |= {one.figure: value for one, value in told if row.get(one.figure) is None}
+    if row["arm"] is not None or row["reference"] is not None:  # asked for by name: a row of its own all the same
+        row["same_training_as"], row["duplicate_of"] = row["duplicate_of"], None
     row["latency_ms_in_search"] = row["latency_ms"]
     row |= {name: attributes.get(name) for name in ("latency_ratio_low", "latency_ratio_high")}
     row |= retimed.of(str(attributes.get("arch_id")), row["latency_ratio"])
+    row["control"] = bool(attributes.get("control"))
     row["screened"] = bool(attributes.get("screened"))
     if row["latency_noisy"] is None:  # of an older version, or never timed
         row["latency_noisy"] = (row["latency_spread"] or 0) > QUIET_SPREAD
@@ -284,6 +316,20 @@ def _row(trial: FrozenTrial, stored: StoredStudy, retimed: Retimed) -> dict[str,
         with contextlib.suppress(StdcLabError, TypeError):
             return row | _read_off(ArchSpec.from_dict(arch), stored.config, row["arm"])
     return row | trial.params
+
+
+def _feasible_by_means(
+    frame: pd.DataFrame, trials: Sequence[tuple[FrozenTrial, Mapping[str, Any]]], config: StudyConfig | None
+) -> pd.DataFrame:
+    """Judge networks with several seeds by their means, where a constraint is on a score. trials: with their rows."""
+    if config is None or not any(constraint.figure in SCORES for constraint in config.constraints):
+        return frame
+    for index in np.flatnonzero(frame["network_seeds"] > 1).tolist():
+        trial, row = trials[index]
+        means = {score: float(frame[f"network_{score}"].iloc[index]) for score in SCORES}
+        known = {score: mean for score, mean in means.items() if not math.isnan(mean)}
+        frame.loc[index, "feasible"] = _is_feasible(trial, config, {**row, **known})
+    return frame
 
 
 def _is_feasible(trial: FrozenTrial, config: StudyConfig | None, row: Mapping[str, Any]) -> bool:

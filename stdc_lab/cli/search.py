@@ -32,7 +32,9 @@ def search_command(
     ] = None,
     confirm: Annotated[
         int | None,
-        typer.Option(metavar="K", help="No new trials: train front and near ties again, each with K fresh seeds."),
+        typer.Option(
+            metavar="K", help="No new trials: train front, near ties and controls again, each with K fresh seeds."
+        ),
     ] = None,
     tie: Annotated[
         float | None, typer.Option(help="With --confirm: a near tie is less than this mIoU behind the front.")
@@ -116,9 +118,10 @@ def search_command(
     elif confirm is not None:
         print_confirmation(folder)
     elif outcome.trained == outcome.trained_before:
+        more = f"--trials {outcome.trained + 10}" if config.plan is None else "add arms or seeds to the plan"
         typer.echo(
             f"{outcome.trained} trials were trained before and {outcome.wanted} are wanted: nothing to do. "
-            f"For more: --trials {outcome.trained + 10}"
+            f"For more: {more}"
         )
     typer.echo(f"study:  {folder}\nnext:   stdc-lab report {folder}")
 

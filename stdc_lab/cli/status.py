@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,18 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from stdc_lab.analysis.arms import compare_arms
 from stdc_lab.analysis.frame import load_study
 from stdc_lab.analysis.storage import read_study_config
 from stdc_lab.cli.progress import clock
+from stdc_lab.reporting.figure_data import finished_networks, is_plan, reference_trials
+from stdc_lab.reporting.words import signed
 
 BARS = "▁▂▃▄▅▆▇█"
 SPARK_WIDTH = 24
 LIVE_ROWS = 8
+NAME_WIDTH = 12
+"""Of an arm's name at least, however narrow the terminal; what is longer goes on below."""
 
 
 def sparkline(values: Sequence[float], width: int = SPARK_WIDTH) -> str:
@@ -61,7 +66,7 @@ def print_status(folder: Path, console: Console | None = None) -> None:
     if left > 0 and seconds > 0:
         at_once = max(1, len(running))
         console.print(f"about {clock(seconds * left / at_once)} left: {left} trainings, {at_once} at a time")
-    console.print(front_table(trained))
+    console.print(results_table(frame))
     for line in doubts(frame):
         console.print(line, markup=False)
 
@@ -113,31 +118,82 @@ def trained_rows(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[(frame["state"] == "COMPLETE") & of_the_search].sort_values("latency_ms")
 
 
+def results_table(frame: pd.DataFrame, *, front_only: bool = False, rows: int | None = None) -> Table:
+    """What a study has found so far: the arms of a plan, or else the networks with the front marked."""
+    if is_plan(frame):
+        return arms_table(frame)
+    return front_table(trained_rows(frame), front_only=front_only, rows=rows)
+
+
+def arms_table(frame: pd.DataFrame) -> Table:
+    """The arms of a plan with mean mIoU and paired difference to the control, then its references."""
+    control = str(frame.attrs["control"])
+    arms, references = compare_arms(frame).to_dict("records"), reference_trials(frame).to_dict("records")
+    table = Table(box=None, header_style="bold")
+    longest = max(len(str(name)) for name in [*frame.attrs["arms"], *(row["reference"] for row in references)])
+    table.add_column("arm", overflow="fold", min_width=min(longest, NAME_WIDTH))
+    for title in ("mIoU (seeds)", "− control (pairs)", "latency ms", "GMACs", "M params"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for arm in arms:
+        beside = plus_minus(arm["miou_difference"], arm["miou_difference_high"], signed)
+        table.add_row(
+            str(arm["arm"]),
+            f"{plus_minus(arm['miou'], arm['miou_high'])} ({arm['seeds']})",
+            "control" if arm["control"] else f"{beside} ({arm['pairs']})",
+            *_costs(arm, fps=False),
+            style="bold" if arm["control"] else None,
+        )
+    for row in references:
+        reached = f"{plus_minus(row['network_miou'], row['network_high'])} ({row['network_seeds']})"
+        table.add_row(str(row["reference"]), reached, "–", *_costs(row, fps=False))
+    table.caption = f"mean over seeds ± half the 95 % interval; differences to {control} are paired by seed"
+    return table
+
+
+def _costs(row: Mapping[Hashable, Any], *, fps: bool = True) -> tuple[str, ...]:
+    """Latency (with a question mark where it is doubtful), frames a second, MACs and parameters of a network; dashes
+    for what was not measured."""
+    latency = row["latency_ms"]
+    speed = ((latency, ".1f"), (1000 / latency, ".1f"))[: 2 if fps else 1]
+    shown = (*speed, (row["macs"] / 1e9, ".2f"), (row["num_params"] / 1e6, ".2f"))
+    texts = ["–" if math.isnan(value) else format(value, digits) for value, digits in shown]
+    return (f"{texts[0]}{'?' if row.get('doubtful', False) else ''}", *texts[1:])
+
+
+def plus_minus(mean: float, high: float, show: Callable[[float], str] = "{:.3f}".format) -> str:
+    """`0.412 ±0.010`: a mean and half its interval; without the half where there is none, a dash without a mean."""
+    if math.isnan(mean):
+        return "–"
+    return show(mean) if math.isnan(high) else f"{show(mean)} ±{high - mean:.3f}"
+
+
 def front_table(trained: pd.DataFrame, *, front_only: bool = False, rows: int | None = None) -> Table:
-    """Trained trials as a table, the front marked: the confirmed one, once fresh seeds were trained."""
+    """Trained networks as a table, a row each, the front marked, the fastest first."""
+    trained = finished_networks(trained).sort_values(["latency_ms", "number"])
+    several = bool((trained["network_seeds"] > 1).any())
     confirmed = bool((trained["confirmed_seeds"] > 0).any())
     table = Table(box=None, header_style="bold")
     table.add_column("front")
-    mious = ("mIoU", "fresh seeds") if confirmed else ("mIoU",)
+    mious = ("mIoU", *(("seeds",) if several else ()), *(("fresh seeds",) if confirmed else ()))
     for title in ("trial", *mious, "latency ms", "fps", "GMACs", "M params"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("network")
-    shown = trained[trained["on_front"] | trained["on_confirmed_front"]] if front_only else trained
+    shown = trained[trained["on_front"]] if front_only else trained
     for row in shown.iloc[:rows].to_dict("records"):
         table.add_row(
-            _front_mark(row),
+            "*" if row["on_front"] else "",
             str(row["number"]),
-            f"{row['miou']:.3f}",
+            plus_minus(row["miou"], row["network_high"]),
+            *([str(row["network_seeds"])] if several else []),
             *([fresh_miou(row)] if confirmed else []),
-            f"{row['latency_ms']:.1f}{'?' if row['doubtful'] else ''}",
-            f"{row['fps']:.1f}",
-            f"{row['macs'] / 1e9:.2f}",
-            f"{row['num_params'] / 1e6:.2f}",
+            *_costs(row),
             str(row["reference"] if isinstance(row["reference"], str) else row["arch_id"]),
-            style="bold" if row["on_confirmed_front" if confirmed else "on_front"] else None,
+            style="bold" if row["on_front"] else None,
         )
+    notes = ["mIoU: mean over seeds ± half the 95 % interval"] if several else []
     if confirmed:
-        table.caption = "* front by single trainings, + confirmed by fresh seeds: mean ± half the 95 % interval (seeds)"
+        notes.append("* front as the search chose it; fresh seeds, which chose nothing: mean ± half the 95 % interval")
+    table.caption = "; ".join(notes) or None
     return table
 
 
@@ -145,10 +201,4 @@ def fresh_miou(row: Mapping[Hashable, Any]) -> str:
     """`0.412 ±0.010 (3)`: mean mIoU of fresh seeds, half its 95 % interval, how many; a dash without any."""
     if not row["confirmed_seeds"]:
         return "–"
-    half = row["confirmed_high"] - row["confirmed_miou"]
-    within = f" ±{half:.3f}" if math.isfinite(half) else ""
-    return f"{row['confirmed_miou']:.3f}{within} ({row['confirmed_seeds']})"
-
-
-def _front_mark(row: Mapping[Hashable, Any]) -> str:
-    return ("*" if row["on_front"] else "") + ("+" if row["on_confirmed_front"] else "")
+    return f"{plus_minus(row['confirmed_miou'], row['confirmed_high'])} ({row['confirmed_seeds']})"

@@ -18,7 +18,7 @@ from rich.table import Table
 from stdc_lab.analysis.frame import GrowingStudy, load_study
 from stdc_lab.analysis.storage import STORAGE_FILE
 from stdc_lab.cli.progress import clock
-from stdc_lab.cli.status import LIVE_ROWS, doubts, front_table, sparkline, trained_rows
+from stdc_lab.cli.status import LIVE_ROWS, doubts, results_table, sparkline, trained_rows
 from stdc_lab.records import ProfileResult, TrialRecord
 from stdc_lab.reporting.words import confirmation_sentences
 from stdc_lab.search import Watcher
@@ -116,6 +116,8 @@ class ConsoleWatcher(Watcher):
         self._forget(candidate.number)
         latency = record.profile.latency
         name = f" ({candidate.reference})" if candidate.reference else ""
+        if candidate.arm is not None:
+            name = f" ({candidate.arm} with seed {candidate.seed})"
         if candidate.confirms is not None:
             name = f" (#{candidate.confirms} with seed {candidate.seed})"
         if duplicate_of is not None:
@@ -159,8 +161,9 @@ class ConsoleWatcher(Watcher):
         """Take the front from the storage, where somebody looks at it."""
         if self.console.is_terminal and self.folder is not None and (self.folder / STORAGE_FILE).exists():
             self.growing = self.growing or GrowingStudy(self.folder)
-            trained = trained_rows(self.growing.load())
-            self.front = front_table(trained, front_only=True, rows=LIVE_ROWS) if len(trained) else None
+            frame = self.growing.load()
+            found = len(trained_rows(frame)) > 0
+            self.front = results_table(frame, front_only=True, rows=LIVE_ROWS) if found else None
 
     def _let_go(self) -> None:
         if self.growing is not None:
@@ -189,10 +192,9 @@ def print_confirmation(folder: Path, console: Console | None = None) -> None:
 
 
 def print_front(folder: Path, console: Console | None = None) -> None:
-    """Print a study's finished trials, the front marked, fastest first."""
+    """Print a study's finished networks, the front marked, fastest first; of a plan its arms."""
     console = console or Console(highlight=False)
     frame = load_study(folder)
-    trained = trained_rows(frame)
-    console.print("no finished trial yet" if trained.empty else front_table(trained))
+    console.print("no finished trial yet" if trained_rows(frame).empty else results_table(frame))
     for line in doubts(frame):
         console.print(line, markup=False)

@@ -26,6 +26,8 @@ class PlanConfig(Value):
     arms: Annotated[dict[Name, dict[str, Setting]], Field(min_length=1)]
     """What each arm changes, in the keys of a search space; `base: stdc2` begins with another preset than stdc1."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    control: Name | None = None
+    """The arm that the others are compared with, seed by seed; the first one if absent. It changes no training."""
 
     @model_validator(mode="after")
     def _arms_exist(self) -> Self:
@@ -37,7 +39,14 @@ class PlanConfig(Value):
                 check_key(base, f"arms.{name}", key)
             check_together(base, settings.keys())
             self.spec_of(name)
+        if self.control is not None and self.control not in self.arms:
+            raise ValueError(f"control: got {self.control!r}; allowed: one of the arms, {', '.join(self.arms)}")
         return self
+
+    @property
+    def control_arm(self) -> str:
+        """The arm that the others are compared with."""
+        return self.control or next(iter(self.arms))
 
     def refuse_repetition(self, base: TrainConfig) -> None:
         """Raise ValueError for two arms that are one, `ConfigError` for one that cannot be trained from this base."""

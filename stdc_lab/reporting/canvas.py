@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stdc_lab.reporting.figure_data import FloatArray
+from stdc_lab.reporting.figure_data import FloatArray, trial_name
 from stdc_lab.reporting.label_placement import Box, place_labels
 
 # Of Okabe and Ito's palette, which the colour-blind tell apart; marks differ in shape as well.
@@ -104,9 +104,9 @@ def legend_above(figure: Figure, entries: Sequence[tuple[str, str, str]], column
             marker=mark[0],
             markerfacecolor="white" if mark.endswith(" ") else colour,
             linestyle="-" if mark.endswith("-") else "none",
-            markersize=10 if mark == "_" else 6,
-            markeredgewidth=1.8 if mark == "_" else 0.6,
-            markeredgecolor=colour if mark[-1] in "_ " else "white",
+            markersize=10 if mark in "_|" else 6,
+            markeredgewidth=1.8 if mark in "_|" else 0.6,
+            markeredgecolor=colour if mark[-1] in "_| " else "white",
             label=text,
         )
         for text, colour, mark in entries
@@ -122,15 +122,9 @@ def legend_above(figure: Figure, entries: Sequence[tuple[str, str, str]], column
     ).set_in_layout(False)
 
 
-def _label_texts(labelled: pd.DataFrame) -> list[str]:
-    """`stdc1` for a reference, `#12` for another trial."""
-    pairs = zip(labelled["number"], labelled["reference"], strict=True)
-    return [f"#{number}" if pd.isna(name) else str(name) for number, name in pairs]
-
-
 def label_marks(figure: Figure, axes: Axes, labelled: pd.DataFrame, visible: FloatArray) -> None:
     """Write names beside marks, clear of each other and of the `visible` points (K×2), with a line where it is far."""
-    texts = _label_texts(labelled)
+    texts = [trial_name(trial) for _, trial in labelled.iterrows()]
     figure.draw_without_rendering()  # only now is it settled where data lie on the page
     scale = figure.dpi / 72
     to_pixels = axes.transData.transform

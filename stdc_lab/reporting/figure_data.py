@@ -23,6 +23,30 @@ def finished_trials(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[(frame["state"] == "COMPLETE") & measured & frame["duplicate_of"].isna() & frame["confirms"].isna()]
 
 
+def finished_networks(frame: pd.DataFrame) -> pd.DataFrame:
+    """The finished trials, one row a network, in the order of their numbers: scores are means over its seeds.
+
+    A row has its network's first number, and the name and arm of whichever of its trials has one. `network_seeds` says
+    of how many trainings its scores are the mean, `network_low` and `network_high` give the interval of its mIoU.
+    """
+    finished = finished_trials(frame).sort_values("number")
+    first = finished.groupby("network", as_index=False, sort=False).first()[list(finished.columns)]
+    return first.assign(miou=first["network_miou"], boundary_f=first["network_boundary_f"])
+
+
+def trial_name(trial: pd.Series) -> str:
+    """`stdc1` for a reference, `guided` for an arm of a plan, `guided (stdc1)` for both, `#12` for another trial."""
+    names = [str(trial[name]) for name in ("arm", "reference") if pd.notna(trial[name])]
+    if not names:
+        return f"#{int(trial['number'])}"
+    return names[0] if len(names) == 1 else f"{names[0]} ({names[1]})"
+
+
+def is_plan(frame: pd.DataFrame) -> bool:
+    """Whether the study is a plan of arms and seeds, in which nothing is chosen by its score."""
+    return bool(frame.attrs.get("arms"))
+
+
 def aims(frame: pd.DataFrame) -> list[str]:
     """The study's objectives, as they are written; mIoU and latency for a frame that does not say."""
     return list(frame.attrs.get("objectives", ["miou", "latency_ms"]))
@@ -34,30 +58,23 @@ def trades_miou_for_latency(frame: pd.DataFrame) -> bool:
 
 
 def front_members(frame: pd.DataFrame) -> pd.DataFrame:
-    """The finished trials on the front, fastest first."""
-    finished = finished_trials(frame)
+    """The finished networks on the front, fastest first."""
+    finished = finished_networks(frame)
     return finished[finished["on_front"]].sort_values(["latency_ms", "miou", "number"])
 
 
 def confirmed_networks(frame: pd.DataFrame) -> pd.DataFrame:
-    """The finished trials with fresh seeds, fastest first."""
-    finished = finished_trials(frame)
+    """The finished networks with fresh seeds, fastest first; `miou` is that of the trainings that chose them."""
+    finished = finished_networks(frame)
     return finished[finished["confirmed_seeds"] > 0].sort_values(["latency_ms", "confirmed_miou", "number"])
 
 
-def drawn_front(frame: pd.DataFrame) -> pd.DataFrame:
-    """The front that a report draws, fastest first: the confirmed one, its `miou` the mean of fresh seeds, once there
-    is one; else that of single trainings."""
-    confirmed = confirmed_networks(frame)
-    if confirmed.empty:
-        return front_members(frame)
-    return confirmed[confirmed["on_confirmed_front"]].assign(miou=lambda rows: rows["confirmed_miou"])
-
-
 def reference_trials(frame: pd.DataFrame) -> pd.DataFrame:
-    """The first finished trial of each reference network, in the order of the trials."""
-    finished = finished_trials(frame)
-    return finished[finished["reference"].notna()].drop_duplicates("reference").sort_values("number")
+    """The first finished trial of each reference network, in the order of the trials; scores are means over the seeds
+    of its network."""
+    finished = finished_trials(frame).sort_values("number")
+    named = finished[finished["reference"].notna()].drop_duplicates("reference")
+    return named.assign(miou=named["network_miou"], boundary_f=named["network_boundary_f"])
 
 
 def front_steps(front: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
@@ -99,8 +116,8 @@ def latency_warning(frame: pd.DataFrame) -> str | None:
 
 
 def rank_correlation(frame: pd.DataFrame, one: str, other: str) -> float:
-    """Spearman's rank correlation of two columns over finished trials; NaN with fewer than three of them."""
-    pairs = finished_trials(frame)[[one, other]].dropna()
+    """Spearman's rank correlation of two columns over finished networks; NaN with fewer than three of them."""
+    pairs = finished_networks(frame)[[one, other]].dropna()
     if len(pairs) < 3 or pairs.nunique().min() < 2:
         return float("nan")
     ranks = pairs.rank()
@@ -113,15 +130,15 @@ class ParameterAxis:
 
     name: str
     positions: FloatArray
-    """One for each finished trial: the value itself, or its place among the values; NaN where it is not known."""
+    """One for each finished network: the value itself, or its place among the values; NaN where it is not known."""
     ticks: tuple[float, ...]
     labels: tuple[str, ...]
     """Of the ticks; none for a parameter with many values, which gets an ordinary axis."""
 
 
 def parameter_axis(frame: pd.DataFrame, name: str, most_levels: int = 8) -> ParameterAxis:
-    """A varied parameter of the finished trials as an axis: few values or text evenly spaced, else to scale."""
-    column = finished_trials(frame)[name]
+    """A varied parameter of the finished networks as an axis: few values or text evenly spaced, else to scale."""
+    column = finished_networks(frame)[name]
     present = column.dropna()
     try:
         values = sorted(present.unique())

@@ -34,33 +34,36 @@ from stdc_lab.reporting.canvas import (
 from stdc_lab.reporting.figure_data import (
     along_line,
     confirmed_networks,
-    drawn_front,
-    finished_trials,
+    finished_networks,
     front_members,
     front_steps,
+    is_plan,
     latency_warning,
     level_medians,
     parameter_axis,
     rank_correlation,
-    reference_trials,
     trades_miou_for_latency,
     training_curve,
 )
 
+BESIDE: dict[str, Any] = {**FRONT, "facecolor": GREY, "marker": "s", "s": 34}
+"""Trained again, though not on the front."""
 MARKS = [("trial", GREY, "o"), ("on the front", BLUE, "o"), ("reference network", VERMILLION, "D")]
 
 
 def pareto_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
-    """mIoU over latency (ms) of a study's finished trials, with front and references; darker grey is more MACs.
+    """mIoU over latency (ms) of a study's finished networks, with front and references; darker grey is more MACs.
 
     frame: as `load_study` gives it. caption: the protocol, put below. A warning stands above where latencies
-    are not comparable. The line is drawn only where mIoU and latency are the study's objectives. Once fresh seeds were
-    trained it is that of their means, drawn with their intervals over the hollow marks of the first trainings.
+    are not comparable. The line is drawn only where mIoU and latency are the study's objectives. A network that was
+    trained with several seeds is one point, at their mean with its interval. Fresh seeds are means with intervals
+    beside the hollow marks of the trainings by which networks were chosen; the line stays that of the choice.
     """
     confirmed = confirmed_networks(frame)
     figure = new_figure(7.2, 4.7, caption, latency_warning(frame), legend=0.3 if confirmed.empty else 0.46)
     axes = figure.subplots()
-    finished, front, references = finished_trials(frame), front_members(frame), reference_trials(frame)
+    finished, front = finished_networks(frame), front_members(frame)
+    references = finished[finished["reference"].notna()]
     dress(axes, "Latency at batch 1 (ms, median)", "mIoU (validation, 0–1)")
     if finished.empty:
         return say_nothing(figure, axes)
@@ -78,57 +81,88 @@ def pareto_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     else:
         axes.scatter(plain["latency_ms"], plain["miou"], facecolor=GREY, **TRIAL)
     stepped = trades_miou_for_latency(frame)
-    steps = front_steps(drawn_front(frame) if stepped else front.head(0))
-    axes.plot(*steps, color=BLUE, linewidth=1.4, zorder=4)
-    entries = [("trial", GREY, "o"), ("front", BLUE, "o-" if stepped else "o"), ("reference network", VERMILLION, "D")]
+    steps = front_steps(front if stepped else front.head(0))
+    axes.plot(*steps, color=BLUE, linewidth=1.4, linestyle="-" if confirmed.empty else "--", zorder=3)
+    entries = [
+        ("arm" if is_plan(frame) else "trial", GREY, "o"),
+        ("front", BLUE, "o-" if stepped else "o"),
+        ("reference network", VERMILLION, "D"),
+    ]
     members = front[front["reference"].isna()]
     if confirmed.empty:
         axes.scatter(members["latency_ms"], members["miou"], **FRONT)
         axes.scatter(references["latency_ms"], references["miou"], **REFERENCE)
     else:
-        entries = _with_fresh_seeds(axes, confirmed, references, stepped)
-        members = drawn_front(frame)
-        members = members[members["reference"].isna()]
+        entries = _with_fresh_seeds(axes, finished)
+        members = members.assign(miou=members["confirmed_miou"].fillna(members["miou"]))
         references = references.assign(miou=references["confirmed_miou"].fillna(references["miou"]))
+    several = finished[(finished["network_seeds"] > 1) & (finished["confirmed_seeds"] == 0)]
+    _intervals(axes, several, "network")
+    if len(several) and confirmed.empty:
+        entries.append(("95 % interval over seeds", INK, "|"))
     log_if_wide(axes, finished["latency_ms"])
     axes.margins(0.07, 0.1)
-    legend_above(figure, entries, columns=3)
-    labelled = pd.concat([references, members])
-    bars = [confirmed["confirmed_low"] * (1 - at) + confirmed["confirmed_high"] * at for at in np.linspace(0, 1, 9)]
+    _keep_points_apart(axes, np.concatenate([finished["miou"], finished["confirmed_miou"].dropna()]))
+    legend_above(figure, entries, columns=3 if len(entries) != 4 else 4)
+    arms = finished[finished["arm"].notna() & ~finished["on_front"] & finished["reference"].isna()]
+    labelled = pd.concat([references, members, arms])
+    along = np.linspace(0, 1, 33)
+    bars = [confirmed["confirmed_low"] * (1 - at) + confirmed["confirmed_high"] * at for at in along]
     marks = [
         plain,
         *(confirmed.assign(miou=values) for values in (confirmed["miou"], confirmed["confirmed_miou"], *bars)),
+        *(several.assign(miou=several["network_low"] * (1 - at) + several["network_high"] * at) for at in along),
     ]
     visible = np.vstack([*(rows[["latency_ms", "miou"]].dropna().to_numpy() for rows in marks), along_line(*steps)])
     label_marks(figure, axes, labelled, visible)
     return figure
 
 
-def _with_fresh_seeds(
-    axes: Axes, confirmed: pd.DataFrame, references: pd.DataFrame, stepped: bool
-) -> list[tuple[str, str, str]]:
-    """Means of fresh seeds with their intervals over the hollow marks of the first trainings; gives the legend."""
-    latency, mean = confirmed["latency_ms"], confirmed["confirmed_miou"]
-    is_reference = confirmed["reference"].notna()
-    on_front = confirmed["on_confirmed_front"] & ~is_reference
-    hollow: dict[str, Any] = {"facecolor": "white", "zorder": 4, "s": 34}
-    for mark, colour, rows in (("o", BLUE, confirmed[~is_reference]), ("D", VERMILLION, confirmed[is_reference])):
-        axes.scatter(rows["latency_ms"], rows["miou"], marker=mark, edgecolor=colour, linewidth=1.1, **hollow)
-    axes.vlines(latency, confirmed["miou"], mean, color=GREY, linewidth=0.8, linestyle=":", zorder=3)
-    half = (confirmed["confirmed_high"] - mean).fillna(0.0)
-    axes.errorbar(latency, mean, half, fmt="none", ecolor=INK, elinewidth=0.9, capsize=2.5, zorder=4)
-    near = ~on_front & ~is_reference
-    axes.scatter(latency[on_front], mean[on_front], **FRONT)
-    axes.scatter(latency[near], mean[near], **{**FRONT, "facecolor": GREY, "marker": "s", "s": 34})
-    single = references[references["confirmed_seeds"] == 0]
-    axes.scatter(single["latency_ms"], single["miou"], **REFERENCE)
-    axes.scatter(latency[is_reference], mean[is_reference], **REFERENCE)
+def _intervals(axes: Axes, rows: pd.DataFrame, of: str) -> None:
+    """The 95 % intervals of means over seeds, upright. of: `network` or `confirmed`, whose columns they are."""
+    mean = rows[f"{of}_miou"]
+    half = (rows[f"{of}_high"] - mean).fillna(0.0)
+    axes.errorbar(rows["latency_ms"], mean, half, fmt="none", ecolor=INK, elinewidth=0.9, capsize=2.5, zorder=4)
+
+
+def _keep_points_apart(axes: Axes, points: Any) -> None:
+    """Let intervals leave the frame rather than press the points together: with two seeds they are very long."""
+    low, high = float(np.min(points)), float(np.max(points))
+    room = 1.2 * (high - low) or 0.05
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, low - room), min(top, high + room))
+
+
+def _with_fresh_seeds(axes: Axes, finished: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Means of fresh seeds with their intervals beside the hollow marks of the trainings that chose; gives the
+    legend."""
+    is_reference, again = finished["reference"].notna(), finished["confirmed_seeds"] > 0
+    hollow: dict[str, Any] = {"facecolor": "white", "zorder": 4, "s": 34, "linewidth": 1.1}
+    chosen = finished["on_front"] | again
+    for mark, colour, rows in (("o", BLUE, chosen & ~is_reference), ("D", VERMILLION, is_reference & again)):
+        shown = finished[rows]
+        axes.scatter(shown["latency_ms"], shown["miou"], marker=mark, edgecolor=colour, **hollow)
+    confirmed = finished[again]
+    axes.vlines(
+        confirmed["latency_ms"], confirmed["miou"], confirmed["confirmed_miou"],
+        color=GREY, linewidth=0.8, linestyle=":", zorder=3,
+    )  # fmt: skip
+    _intervals(axes, confirmed, "confirmed")
+    groups = (
+        (again & finished["on_front"] & ~is_reference, "confirmed_miou", FRONT),
+        (again & ~finished["on_front"] & ~is_reference, "confirmed_miou", BESIDE),
+        (again & is_reference, "confirmed_miou", REFERENCE),
+        (~again & is_reference, "miou", REFERENCE),
+    )
+    for rows, column, style in groups:
+        axes.scatter(finished.loc[rows, "latency_ms"], finished.loc[rows, column], **style)
     return [
         ("trial", GREY, "o"),
-        ("confirmed front (fresh seeds)", BLUE, "o-" if stepped else "o"),
-        ("fresh seeds, not on it", GREY, "s"),
+        ("front as chosen, first trainings", BLUE, "o "),
+        ("its members, fresh seeds", BLUE, "o"),
+        ("near tie or control, fresh seeds", GREY, "s"),
         ("reference network", VERMILLION, "D"),
-        ("first training of these", BLUE, "o "),
+        ("95 % interval over fresh seeds", INK, "|"),
     ]
 
 
@@ -136,7 +170,7 @@ def macs_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     """mIoU over MACs and latency (ms) over MACs, in 10⁹, side by side, with the rank correlation of each pair."""
     figure = new_figure(9.0, 3.7, caption, latency_warning(frame))
     panels = figure.subplots(1, 2)
-    finished = finished_trials(frame)
+    finished = finished_networks(frame)
     labels = {"miou": "mIoU (validation, 0–1)", "latency_ms": "Latency at batch 1 (ms, median)"}
     for axes, (column, label) in zip(panels, labels.items(), strict=True):
         dress(axes, "MACs (10⁹)", label)
@@ -162,7 +196,7 @@ def parameters_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     References count in no median: they were not drawn from the space.
     """
     names = varied_parameters(frame)
-    finished = finished_trials(frame)
+    finished = finished_networks(frame)
     across = min(3, max(1, len(names)))
     down = max(1, math.ceil(len(names) / across))
     figure = new_figure(3.1 * across + 0.4, 3.3 * down + 0.3, caption, latency_warning(frame))
@@ -222,7 +256,7 @@ def curve_figure(
 
 
 def _scatter(axes: Axes, finished: pd.DataFrame, x: Any, column: str, size: float = 1.0) -> None:
-    """All finished trials; those on the front and the references in their own colour and shape."""
+    """All finished networks; those on the front and the references in their own colour and shape."""
     x = pd.Series(x, index=finished.index)
     is_reference = finished["reference"].notna()
     groups = (
@@ -235,7 +269,7 @@ def _scatter(axes: Axes, finished: pd.DataFrame, x: Any, column: str, size: floa
 
 
 def _parameter_pair(pair: tuple[Axes, Axes], frame: pd.DataFrame, name: str, *, first: bool) -> None:
-    finished, axis = finished_trials(frame), parameter_axis(frame, name)
+    finished, axis = finished_networks(frame), parameter_axis(frame, name)
     # Marks of one value are set apart sideways, always in the same way, so that none hides the others.
     aside = 0.4 * ((np.arange(len(finished)) * 0.618) % 1 - 0.5) if axis.ticks else 0.0
     searched = finished["reference"].isna()

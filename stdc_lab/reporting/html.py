@@ -19,21 +19,24 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
 from stdc_lab.records import TrialRecord
 from stdc_lab.reporting import protocol
+from stdc_lab.reporting.arms import arms_figure, arms_table
 from stdc_lab.reporting.canvas import save_png
 from stdc_lab.reporting.figure_data import (
     confirmed_networks,
+    finished_networks,
     finished_trials,
+    front_members,
+    is_plan,
     latency_warning,
-    reference_trials,
     trades_miou_for_latency,
 )
 from stdc_lab.reporting.figures import curve_figure, macs_figure, parameters_figure, pareto_figure
 from stdc_lab.reporting.sections import Samples, data_uri, describe, read_record, read_samples
 from stdc_lab.reporting.tables import front_table, trials_table
-from stdc_lab.reporting.words import aims_in_words, cautions, summary
+from stdc_lab.reporting.words import aims_in_words, asked, cautions, summary
 
 PAGE = "index.html"
-OWN_PNG = re.compile(r"(pareto|macs|parameters|curve-\d+)\.png")
+OWN_PNG = re.compile(r"(pareto|arms|macs|parameters|curve-\d+)\.png")
 
 
 def render_report(folder: str | Path, with_images: bool = True, out: Path | None = None) -> Path:
@@ -68,10 +71,16 @@ def render_report(folder: str | Path, with_images: bool = True, out: Path | None
 
 
 def described_trials(frame: pd.DataFrame) -> pd.DataFrame:
-    """The trials that get a section: both fronts, fastest first, then references that are on none."""
-    finished, references = finished_trials(frame).sort_values(["latency_ms", "miou", "number"]), reference_trials(frame)
-    front = finished[finished["on_front"] | finished["on_confirmed_front"]]
-    return pd.concat([front, references[~references["number"].isin(front["number"])]])
+    """The networks that get a section, a row each: the front, fastest first, then references that are not on it; of a
+    plan its arms, in its order, then the references."""
+    networks = finished_networks(frame)
+    if is_plan(frame):
+        order = {name: place for place, name in enumerate(frame.attrs["arms"])}
+        first = networks[networks["arm"].notna()].sort_values("arm", key=lambda names: names.map(order))
+    else:
+        first = front_members(frame)
+    references = networks[networks["reference"].notna()]
+    return pd.concat([first, references[~references["network"].isin(first["network"])]])
 
 
 def _figures(frame: pd.DataFrame, config: StudyConfig, records: Mapping[int, TrialRecord | None]) -> dict[str, Figure]:
@@ -79,7 +88,9 @@ def _figures(frame: pd.DataFrame, config: StudyConfig, records: Mapping[int, Tri
     known = [record for record in records.values() if record is not None]
     line = protocol.caption(config, known)
     figures = {"pareto": pareto_figure(frame, line)}
-    if not finished_trials(frame).empty:
+    if is_plan(frame):  # what its arms are is the question; few networks correlate with nothing
+        figures["arms"] = arms_figure(frame, line)
+    elif not finished_trials(frame).empty:
         figures |= {"macs": macs_figure(frame, line), "parameters": parameters_figure(frame, line)}
     return figures | {
         f"curve-{number}": curve_figure(record.result.curve, record.train.iterations, computed=record.result.computed)
@@ -131,6 +142,10 @@ def _render(
         "cautions": cautions(frame, config),
         "warning": latency_warning(frame),
         "images": images,
+        "asked": asked(config),
+        "plan": config.plan,
+        "arms": arms_table(frame) if is_plan(frame) else None,
+        "several": bool((frame["network_seeds"] > 1).any()),
         "front": front_table(frame),
         "trials": trials_table(frame),
         "varied": varied_parameters(frame),
@@ -156,7 +171,9 @@ def commands(config: StudyConfig, *, retimed: bool, fresh_seeds: int = 0) -> lis
     search = f"stdc-lab search study.yaml{data} --out runs/{config.name}"
     lines = [(search, "trains and times every trial; called again, it goes on where it stopped")]
     if fresh_seeds:
-        lines.append((f"{search} --confirm {fresh_seeds}", "trains the front and near ties again with fresh seeds"))
+        lines.append(
+            (f"{search} --confirm {fresh_seeds}", "trains the front, near ties and controls again with fresh seeds")
+        )
     if retimed:
         lines.append((f"{search} --retime", "times all finished networks anew, in one pass"))
     lines.append((f"stdc-lab report runs/{config.name}", "writes this page"))

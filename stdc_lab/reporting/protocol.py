@@ -71,14 +71,13 @@ def training_rows(config: StudyConfig, records: Sequence[TrialRecord]) -> Rows:
             f"detail {train.loss.detail_bce:g} (cross-entropy) and {train.loss.detail_dice:g} (dice)",
         ),
         ("Precision", distinct(_precision(record.result) for record in records) or train.precision),
-        ("Seed", distinct(record.seed for record in records) or str(config.seed)),
+        ("Seed", _seeds(config, records)),
         ("mIoU", _score(records)),
     ]
     varied = [key for key in config.space.parameters if "." in key and not key.startswith(("depths.", "decoder."))]
     if varied:
-        rows.append(
-            ("Varied by the search", f"{', '.join(varied)}: what stands above holds where they say nothing else")
-        )
+        by = "the search" if config.plan is None else "the arms"
+        rows.append((f"Varied by {by}", f"{', '.join(varied)}: what stands above holds where they say nothing else"))
     return rows
 
 
@@ -145,6 +144,14 @@ def _precision(result: TrainResult) -> str:
 
 def _size(size: tuple[int, int]) -> str:
     return show_size(size).replace("x", "×")
+
+
+def _seeds(config: StudyConfig, records: Sequence[TrialRecord]) -> str:
+    if config.plan is None:
+        return distinct(record.seed for record in records) or str(config.seed)
+    return f"{', '.join(map(str, config.plan.seeds))} of every arm" + (
+        f"; {config.seed} of {', '.join(config.known_networks)}" if config.known_networks else ""
+    )
 
 
 def _proposals(config: StudyConfig) -> str:

@@ -15,8 +15,8 @@ from stdc_lab.arch import ArchSpec
 from stdc_lab.config.values import show_size
 from stdc_lab.errors import StdcLabError
 from stdc_lab.records import MacCounters, ProfileResult, TrialRecord
+from stdc_lab.reporting.figure_data import trial_name
 from stdc_lab.reporting.tables import Cell, Row, Table
-from stdc_lab.reporting.words import trial_name
 
 MOST_SAMPLES = 6
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -47,6 +47,8 @@ class Network:
     number: int
     anchor: str
     title: str
+    one_of_several: str
+    """Which training the details are of, where the network has several; empty where it has one."""
     figures: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, str], ...]
     arch: str | None
@@ -79,15 +81,17 @@ def describe(trial: pd.Series, record: TrialRecord | None, samples: Samples) -> 
     """All that is known of one trial's network."""
     spec = _spec(trial)
     number = int(trial["number"])
-    role = "on the front" if trial["on_front"] else "reference, not on the front"
-    if trial["confirmed_seeds"]:
-        role = f"{role}, {'confirmed' if trial['on_confirmed_front'] else 'not confirmed'}"
-    if trial["on_front"] and pd.notna(trial["reference"]):
-        role = "reference, on the front"
+    seeds = int(trial["network_seeds"])
     return Network(
         number=number,
         anchor=f"trial-{number}",
-        title=f"{trial_name(trial)} – {role}",
+        title=f"{trial_name(trial)} – {_role(trial)}",
+        one_of_several=(
+            f"Class IoU, curve and predictions are those of one training of {seeds}: #{number}, seed "
+            f"{int(trial['seed'])}."
+            if seeds > 1 and pd.notna(trial["seed"])
+            else ""
+        ),
         figures=_headline(trial),
         settings=_settings(spec, record, trial),
         arch=None if spec is None else json.dumps(spec.to_dict()),
@@ -202,10 +206,24 @@ def _spec(trial: pd.Series) -> ArchSpec | None:
         return None
 
 
+def _role(trial: pd.Series) -> str:
+    """What a network is in the study: `arm, 3 seeds`, `reference, on the front, 2 fresh seeds`."""
+    roles = [word for word, name in (("arm", "arm"), ("reference", "reference")) if pd.notna(trial[name])]
+    if pd.isna(trial["arm"]):
+        roles += ["on the front" if trial["on_front"] else "not on the front"]
+    seeds, fresh = int(trial["network_seeds"]), int(trial["confirmed_seeds"])
+    roles += [f"{seeds} seeds"] if seeds > 1 else []
+    roles += [f"{fresh} fresh seed{'s' if fresh > 1 else ''}"] if fresh else []
+    return ", ".join(roles)
+
+
 def _headline(trial: pd.Series) -> tuple[tuple[str, str], ...]:
+    over = f", mean of {int(trial['network_seeds'])}" if trial["network_seeds"] > 1 else ""
+    if pd.notna(trial["network_low"]):
+        over += f" (95 %: {trial['network_low']:.3f} to {trial['network_high']:.3f})"
     p95 = f", p95 {trial['latency_p95_ms']:.2f}" if pd.notna(trial["latency_p95_ms"]) else ""
     shown = [
-        ("mIoU", f"{trial['miou']:.3f}"),
+        ("mIoU", f"{trial['miou']:.3f}{over}"),
         ("Latency", f"{trial['latency_ms']:.2f} ms{p95}"),
         ("MACs", f"{trial['macs'] / 1e9:.3f} × 10⁹" if pd.notna(trial["macs"]) else "not measured"),
         ("Parameters", f"{trial['num_params'] / 1e6:.2f} × 10⁶" if pd.notna(trial["num_params"]) else "not counted"),
@@ -221,6 +239,6 @@ def _settings(spec: ArchSpec | None, record: TrialRecord | None, trial: pd.Serie
         heads = record.train.heads
         rows.append(("Detail heads while training", ", ".join(f"1/{s}" for s in heads.detail_strides) or "none"))
         rows.append(("Auxiliary heads while training", "yes" if heads.auxiliary else "no"))
-    if pd.notna(trial["seed"]):
+    if pd.notna(trial["seed"]) and trial["network_seeds"] <= 1:
         rows.append(("Seed", str(int(trial["seed"]))))
     return tuple(rows)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from stdc_lab.analysis.confirmation import fresh_difference
 from stdc_lab.analysis.frame import varied_parameters
 from stdc_lab.reporting.figure_data import (
     QUIET_SPREAD,
@@ -15,8 +17,9 @@ from stdc_lab.reporting.figure_data import (
     front_members,
     reference_trials,
     show_value,
+    trial_name,
 )
-from stdc_lab.reporting.words import compare, signed, state_word, trial_name, without_paths
+from stdc_lab.reporting.words import compare, signed, state_word, without_paths
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def measures_of(frame: pd.DataFrame, *, front: bool = False) -> tuple[Measure, .
 
 
 def front_table(frame: pd.DataFrame) -> Table:
-    """Members of both fronts and what else has fresh seeds, fastest first, beside each reference."""
+    """Members of the front and what else has fresh seeds, fastest first, beside each reference; a row a network."""
     confirmed = confirmed_networks(frame)
     shown = front_members(frame)
     if not confirmed.empty:
@@ -84,47 +87,73 @@ def front_table(frame: pd.DataFrame) -> Table:
     measures = measures_of(frame, front=True)
     headings = [("Network", "the trial’s number, or the reference’s name")]
     headings += [(heading, text) for heading, text, *_ in measures]
+    several = bool((shown["network_seeds"] > 1).any())
+    headings += SEVERAL if several else []
     headings += CONFIRMED if not confirmed.empty else []
     for name in references["reference"]:
         headings.append((f"Latency ÷ {name}", f"below 1: faster than {name}"))
-        headings.append((f"mIoU − {name}", f"above 0: more accurate than {name}, one training each"))
+        headings.append((f"mIoU − {name}", f"above 0: more accurate than {name}, by the trainings that chose"))
+    fresh = references[references["confirmed_seeds"] > 0]
+    for name in fresh["reference"]:
+        headings.append((f"Fresh mIoU − {name}", f"above 0: more accurate than {name}, paired by fresh seeds"))
+        headings.append(("95 % of it", "interval of that difference, Student’s t over the pairs"))
     headings += [(name, "varied parameter") for name in names]
     rows = []
     for _, trial in shown.iterrows():
         cells = [_name_cell(trial), *_measures(trial, measures)]
+        cells += _several(trial) if several else []
         cells += _confirmed(trial) if not confirmed.empty else []
         for one in compare(trial, references):
             cells += [
                 Cell(f"{one.latency_ratio:.2f}", one.latency_ratio),
                 Cell(signed(one.miou_difference), one.miou_difference),
             ]
+        for number in fresh["number"]:
+            apart = fresh_difference(frame, int(trial["number"]), int(number))
+            beside = apart.count and trial["number"] != number
+            cells += [
+                Cell(signed(apart.mean), apart.mean) if beside else Cell("–"),
+                interval_cell(apart.low, apart.high, signed) if beside else Cell("–"),
+            ]
         rows.append(Row((*cells, *_parameters(trial, names)), "reference" if pd.notna(trial["reference"]) else ""))
     return Table(tuple(headings), tuple(rows))
 
 
 CONFIRMED = [
-    ("Front", "by single trainings, by the means of fresh seeds, or by both"),
+    ("Why again", "on the front by the trainings that chose, near it, or taken whatever its score (control)"),
     ("Fresh mIoU", "mean over the fresh seeds, which had no part in choosing the network"),
-    ("95 %", "interval of that mean"),
-    ("Seeds", "fresh ones"),
+    ("95 %", "interval of that mean, by the network’s own spread"),
+    ("Fresh seeds", "how many"),
     ("First − fresh", "above 0: the training that chose the network was better than those after it"),
 ]
 
 
+SEVERAL = [
+    ("95 % of mIoU", "interval of the mean over the seeds, by the network’s own spread"),
+    ("Seeds", "how many trainings the mIoU is the mean of"),
+]
+
+
+def _several(trial: pd.Series) -> list[Cell]:
+    """Of how many trainings a network's mIoU is the mean, under the headings `SEVERAL`."""
+    count = int(trial["network_seeds"])
+    return [interval_cell(trial["network_low"], trial["network_high"]), Cell(str(count), float(count))]
+
+
+def interval_cell(low: float, high: float, show: Callable[[float], str] = "{:.3f}".format) -> Cell:
+    """An interval, sorted by its lower end; a dash where there is none."""
+    return Cell("–") if pd.isna(low) else Cell(f"{show(low)} to {show(high)}", float(low))
+
+
 def _confirmed(trial: pd.Series) -> list[Cell]:
     """What fresh seeds made of a network, under the headings `CONFIRMED`."""
-    fronts = {
-        (True, True): "both",
-        (True, False): "single only",
-        (False, True): "confirmed only",
-        (False, False): "near",
-    }
-    front = fronts[bool(trial["on_front"]), bool(trial["on_confirmed_front"])]
+    why = [word for word, holds in (("front", trial["on_front"]), ("control", trial["control"])) if holds]
+    reason = ", ".join(why) or ("near" if trial["confirmed_seeds"] else "–")
     low, high, lead = trial["confirmed_low"], trial["confirmed_high"], trial["miou"] - trial["confirmed_miou"]
     return [
-        Cell(front, front, number=False),
+        Cell(reason, reason, number=False),
         _number(trial["confirmed_miou"], 1, 3),
-        Cell("–") if pd.isna(low) else Cell(f"{low:.3f}–{high:.3f}", float(low)),
+        interval_cell(low, high),
         Cell(str(int(trial["confirmed_seeds"])), float(trial["confirmed_seeds"])),
         Cell("–") if pd.isna(lead) else Cell(signed(lead), float(lead)),
     ]
@@ -134,7 +163,7 @@ def trials_table(frame: pd.DataFrame) -> Table:
     """Every trial in the order of its number, with what became of it."""
     names = varied_parameters(frame)
     retimed = bool(frame["retimed"].any())
-    headings = [("Trial", "number; a reference by its name"), ("State", "what became of it"), ("Note", "")]
+    headings = [("Trial", "number; a reference or an arm by its name"), ("State", "what became of it"), ("Note", "")]
     measures = measures_of(frame)
     headings += [(heading, text) for heading, text, *_ in measures]
     headings.append(("Spread", f"of the timing: interquartile range / median; above {QUIET_SPREAD:g} not quiet"))
@@ -157,6 +186,8 @@ def trials_table(frame: pd.DataFrame) -> Table:
 def trial_note(trial: pd.Series) -> str:
     """What is worth knowing of a trial beyond its numbers: reason, repetition, front, unquiet timing."""
     notes = []
+    if pd.notna(trial["same_training_as"]):
+        notes.append(f"the same training as #{int(trial['same_training_as'])}, done once")
     if pd.notna(trial["duplicate_of"]):
         notes.append(f"repeats #{int(trial['duplicate_of'])}, not trained again")
     elif pd.notna(trial["confirms"]):
@@ -182,15 +213,17 @@ def trial_note(trial: pd.Series) -> str:
 
 
 def has_section(trial: pd.Series) -> bool:
-    """Whether the report describes a trial on its own: front members and references."""
-    done = trial["state"] == "COMPLETE" and pd.isna(trial["duplicate_of"]) and pd.isna(trial["confirms"])
-    return bool(done and (trial["on_front"] or trial["on_confirmed_front"] or pd.notna(trial["reference"])))
+    """Whether the report describes a finished trial's network on its own: front members, arms and references."""
+    return bool(trial["on_front"] or pd.notna(trial["reference"]) or pd.notna(trial["arm"]))
 
 
 def _name_cell(trial: pd.Series) -> Cell:
     number = int(trial["number"])
-    text = trial_name(trial) if pd.isna(trial["reference"]) else f"{trial['reference']} (#{number})"
-    return Cell(text, number, f"trial-{number}" if has_section(trial) else None, number=False)
+    named = pd.notna(trial["reference"]) or pd.notna(trial["arm"])
+    text = f"{trial_name(trial)} (#{number})" if named else trial_name(trial)
+    finished = trial["state"] == "COMPLETE" and pd.notna(trial["network"]) and pd.notna(trial["latency_ms"])
+    anchor = f"trial-{int(trial['network'])}" if finished and has_section(trial) else None
+    return Cell(text, number, anchor, number=False)
 
 
 def _measures(trial: pd.Series, measures: tuple[Measure, ...]) -> list[Cell]:

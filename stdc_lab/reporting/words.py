@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
-from stdc_lab.analysis.confirmation import seed_deviation, winners_curse
+from stdc_lab.analysis.arms import compare_arms
+from stdc_lab.analysis.confirmation import fresh_difference, seed_deviation, winners_curse
 from stdc_lab.config.objectives import parse_objective
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.reporting.figure_data import (
     QUIET_SPREAD,
     aims,
-    drawn_front,
+    finished_networks,
     finished_trials,
     front_members,
+    is_plan,
     noisy_latencies,
     reference_trials,
     trades_miou_for_latency,
+    trial_name,
 )
 
 STATES = {
@@ -53,13 +58,16 @@ class Comparison:
 
 
 def summary(frame: pd.DataFrame) -> list[str]:
-    """Sentences: how many trials by state, what the front spans, and how it stands to the references."""
+    """Sentences: how many trials by state, what the front spans, and how it stands to the references; of a plan, how
+    its arms stand to the control."""
     sentences = [count_sentence(frame)]
+    if is_plan(frame):
+        return [*sentences, *arm_sentences(frame)]
     front = front_members(frame)
     if front.empty:
         return [*sentences, "There is no finished trial to compare, so this page has no front."]
     fastest, best = front.iloc[0], front.iloc[-1]
-    if len(finished_trials(frame)) == 1:
+    if len(finished_networks(frame)) == 1:
         return [*sentences, f"{_network(fastest)} is the only finished network so far: there is nothing to compare."]
     if len(front) == 1:
         both = "is both the fastest and the most accurate: the front is this one network"
@@ -76,7 +84,8 @@ def summary(frame: pd.DataFrame) -> list[str]:
     sentences += confirmation_sentences(frame)
     references = reference_trials(frame)
     for _, reference in references.iterrows():
-        sentences.append(_against(frame, reference))
+        fresh = reference["confirmed_seeds"] > 0
+        sentences.append(_against_by_fresh_seeds(frame, reference) if fresh else _against(frame, reference))
     if references.empty:
         sentences.append("No reference network finished, so there is nothing known to compare with.")
     return sentences
@@ -99,39 +108,103 @@ def count_sentence(frame: pd.DataFrame) -> str:
     return f"{len(frame)} trial{'s' if len(frame) != 1 else ''}: {', '.join(parts)}."
 
 
+def arm_sentences(frame: pd.DataFrame) -> list[str]:
+    """What each arm of a plan reached, and by how much it differs from the control arm, paired by seed."""
+    arms = compare_arms(frame)
+    done = int(arms["seeds"].sum())
+    if not done:
+        return ["No arm has a finished training yet."]
+    control = str(arms.loc[arms["control"], "arm"].iloc[0])
+    sentences = [
+        f"{_counted(len(arms), 'arm')}, {_counted(done, 'finished training')} of them; mIoU is a mean over seeds."
+    ]
+    for arm in arms.sort_values("control", ascending=False, kind="stable").to_dict("records"):
+        if not arm["seeds"]:
+            sentences.append(f"{arm['arm']} has no finished training yet.")
+            continue
+        within = between(arm["miou_low"], arm["miou_high"])
+        reached = f"{arm['miou']:.3f} ({within}{_counted(arm['seeds'], 'seed')})"
+        if arm["control"]:
+            sentences.append(f"The control, {control}, reaches {reached}.")
+        elif not arm["pairs"]:
+            sentences.append(f"{arm['arm']} reaches {reached}; it has no seed in common with {control} yet.")
+        else:
+            low, high = arm["miou_difference_low"], arm["miou_difference_high"]
+            apart = f"{signed(arm['miou_difference'])} beside {control}, paired over {_counted(arm['pairs'], 'seed')}"
+            if arm["pairs"] == 1:
+                said = ", which tells nothing of its noise"
+            elif low <= 0 <= high:
+                said = f" ({between(low, high, signed)}which holds 0: these seeds do not tell the two apart)"
+            else:
+                said = f" ({between(low, high, signed)}which does not hold 0)"
+            sentences.append(f"{arm['arm']} reaches {reached}: {apart}{said}.")
+    return sentences
+
+
+def between(low: float, high: float, show: Callable[[float], str] = "{:.3f}".format) -> str:
+    """`95 % interval 0.412 to 0.450, `; nothing where there is none."""
+    return "" if math.isnan(low) else f"95 % interval {show(low)} to {show(high)}, "
+
+
 def confirmation_sentences(frame: pd.DataFrame) -> list[str]:
-    """What fresh seeds made of the front; nothing where none were trained."""
-    confirmed = finished_trials(frame)
+    """What fresh seeds made of the front that was chosen before them; nothing where none were trained."""
+    confirmed = finished_networks(frame)
     confirmed = confirmed[confirmed["confirmed_seeds"] > 0]
     if confirmed.empty:
         return []
     least, most = int(confirmed["confirmed_seeds"].min()), int(confirmed["confirmed_seeds"].max())
     seeds = f"{least} to {most} fresh seeds each" if least < most else f"{_counted(most, 'fresh seed')} each"
-    front, by_means = confirmed[confirmed["on_front"]], confirmed[confirmed["on_confirmed_front"]]
-    fallen, risen = (
-        ", ".join(trial_name(trial) for _, trial in rows.iterrows())
-        for rows in (front[~front["on_confirmed_front"]], by_means[~by_means["on_front"]])
+    front, others = confirmed[confirmed["on_front"]], confirmed[~confirmed["on_front"]]
+    controls = int(others["control"].sum())
+    kinds = (
+        (len(front), "of the front"),
+        (len(others) - controls, "near it"),
+        (controls, "taken whatever their score"),
     )
-    changes = [f"no longer {fallen}" if fallen else "", f"newly {risen}" if risen else ""]
-    change = ", ".join(filter(None, changes)) or "the same as by single trainings"
+    parts = ", ".join(f"{count} {kind}" for count, kind in kinds if count)
     sentences = [
-        f"{_counted(len(confirmed), 'network')} ({len(front)} of the front, {len(confirmed) - len(front)} near it) "
-        f"trained again with {seeds}: by the means of these, {len(by_means)} on the front, {change}."
+        f"{_counted(len(confirmed), 'network')} ({parts}) trained again with {seeds}. These judge the front that the "
+        "search chose, and choose none themselves."
     ]
     deviation, freedom = seed_deviation(frame)
     if freedom:
         sentences.append(
             f"From one fresh seed to another the mIoU of a network has a standard deviation of {deviation:.3f} "
-            f"({freedom} degrees of freedom)."
+            f"(over all of them, {freedom} degrees of freedom)."
         )
     curse = winners_curse(frame)
     if curse is not None:
-        within = f" (95 % interval {signed(curse.low)} to {signed(curse.high)})" if curse.networks > 1 else ""
-        sentences.append(
-            f"First trainings minus fresh ones, over {_counted(curse.networks, 'network')} of the front: "
-            f"{signed(curse.lead)} mIoU{within}. What is above 0 was luck in the choice (winner’s curse)."
+        lead = (
+            f"The trainings that chose {_counted(curse.networks, 'network')} of the front are {signed(curse.lead)} "
+            "mIoU beside fresh ones of the same"
         )
+        if not curse.controls:
+            sentences.append(f"{lead}; with no control trained again, how much of that is luck in the choice is open.")
+        else:
+            within = "" if math.isnan(curse.low) else f" (95 % interval {signed(curse.low)} to {signed(curse.high)})"
+            sentences.append(
+                f"{lead}, those of {_counted(curse.controls, 'control')} {signed(curse.control_lead)}: the difference, "
+                f"{signed(curse.luck)}{within}, is luck in the choice (winner’s curse)."
+            )
     return sentences
+
+
+def asked(config: StudyConfig) -> str:
+    """What a study asks for, and what decides what is tried: a plan, or a sampler."""
+    besides = ", ".join(config.known_networks)
+    if config.plan is not None:
+        plan = config.plan
+        seeds = ", ".join(map(str, plan.seeds))
+        once = f", and {besides} once besides" if besides else ""
+        return (
+            f"The study is a plan: {_counted(len(plan.arms), 'arm')} ({', '.join(plan.arms)}), each with "
+            f"{_counted(len(plan.seeds), 'seed')} ({seeds}){once}: {_counted(config.total_trials, 'trial')}. No "
+            f"sampler chooses anything; {plan.control_arm} is the control."
+        )
+    return (
+        f"The study asks for {_counted(config.total_trials, 'trained trial')}, {besides or 'no network by name'} "
+        f"first; the sampler is {config.sampler.name}, with seed {config.seed}."
+    )
 
 
 def state_word(trial: pd.Series) -> str:
@@ -156,7 +229,7 @@ def cautions(frame: pd.DataFrame, config: StudyConfig) -> list[str]:
     finished = finished_trials(frame)
     if finished.empty:
         return []
-    sentences = [_about_seeds(finished)]
+    sentences = [_about_seeds(frame)]
     noisy = noisy_latencies(frame)
     if noisy:
         sentences.append(
@@ -195,11 +268,6 @@ def compare(trial: pd.Series, references: pd.DataFrame) -> list[Comparison]:
     ]
 
 
-def trial_name(trial: pd.Series) -> str:
-    """`stdc1` for a reference, `#12` for another trial."""
-    return f"#{int(trial['number'])}" if pd.isna(trial["reference"]) else str(trial["reference"])
-
-
 def signed(value: float, digits: int = 3) -> str:
     """A difference with its sign, and a true minus: `+0.014`, `−0.046`, `±0`."""
     text = f"{value:+.{digits}f}"
@@ -212,27 +280,35 @@ def without_paths(text: str) -> str:
     return re.sub(r"\b[A-Za-z]:\\(?:[^\\\s'\",;<>]+\\)*([^\\\s'\",;<>]+)", r"…\\\1", text)
 
 
-def _about_seeds(finished: pd.DataFrame) -> str:
-    confirmed = int((finished["confirmed_seeds"] > 0).sum())
+def _about_seeds(frame: pd.DataFrame) -> str:
+    networks = finished_networks(frame)
+    confirmed = int((networks["confirmed_seeds"] > 0).sum())
     if confirmed:
         return (
-            f"{_counted(confirmed, 'network')} of {len(finished)} {'has' if confirmed == 1 else 'have'} fresh seeds: "
-            "read their means. Every other value is a single training, on which small differences decide nothing."
+            f"{_counted(confirmed, 'network')} of {len(networks)} {'has' if confirmed == 1 else 'have'} fresh seeds: "
+            "read their means. Every other value is of the trainings that the search chose by, on which small "
+            "differences decide nothing."
         )
-    seeds = finished["seed"].dropna().unique()
-    per_arch = finished.groupby("arch_id")["seed"].nunique()
-    if len(seeds) <= 1 or per_arch.max() <= 1:
+    several = int((networks["network_seeds"] > 1).sum())
+    if not several:
+        seeds = finished_trials(frame)["seed"].dropna().unique()
         which = f" (seed {int(seeds[0])})" if len(seeds) == 1 else ""
         return (
             f"Every network was trained once{which}. How far mIoU moves from one seed to another was not measured, so "
             "differences are limited by noise of unknown size: a place on the front may be luck, and small "
             "differences in mIoU decide nothing until more seeds are trained."
         )
-    several = int((per_arch > 1).sum())
-    return (
-        f"{several} of {len(per_arch)} networks were trained with several seeds; every row is one training. Compare "
-        "networks over their seeds, not row by row."
+    text = (
+        f"{several} of {len(networks)} networks were trained with several seeds: their mIoU is the mean, and its "
+        "interval (Student’s t) is of their own spread."
     )
+    once = len(networks) - several
+    if once:
+        text += f" The other {once} {'has' if once == 1 else 'have'} a single training, which may be lucky."
+    compared = len(frame.attrs.get("arms", [])) - 1
+    if compared > 1:
+        text += f" Each of the {compared} differences has an interval for itself: of many, one may miss 0 by chance."
+    return text
 
 
 def _counted(count: int, what: str) -> str:
@@ -240,31 +316,46 @@ def _counted(count: int, what: str) -> str:
 
 
 def _network(trial: pd.Series) -> str:
-    return f"{trial_name(trial)} ({trial['latency_ms']:.1f} ms, mIoU {trial['miou']:.3f})"
+    over = f" over {int(trial['network_seeds'])} seeds" if trial["network_seeds"] > 1 else ""
+    return f"{trial_name(trial)} ({trial['latency_ms']:.1f} ms, mIoU {trial['miou']:.3f}{over})"
 
 
 def _against(frame: pd.DataFrame, reference: pd.Series) -> str:
-    """How the searched trials stand to one reference: what beats it in both, or what comes near."""
-    finished, basis = finished_trials(frame), ""
-    if reference["confirmed_seeds"]:
-        finished, basis = drawn_front(frame), "By fresh seeds: "
-        reference = reference.copy()
-        reference["miou"] = reference["confirmed_miou"]
+    """How the searched networks stand to one reference: what beats it in both, or what comes near."""
+    finished = finished_networks(frame)
     searched = finished[finished["reference"].isna()]
     name = _network(reference)
     if searched.empty:
-        return f"{basis}No searched trial has finished beside {name}."
+        return f"No searched trial has finished beside {name}."
     faster = searched[searched["latency_ms"] <= reference["latency_ms"]]
     better = faster[faster["miou"] >= reference["miou"]]
     if len(better):
         chosen = better.sort_values(["latency_ms", "number"]).iloc[0]
         count = f"{len(better)} trials are" if len(better) > 1 else "One trial is"
         which = "the fastest of them" if len(better) > 1 else "it"
-        return f"{basis}{count} at least as fast and as accurate as {name}; {which} is {_relation(chosen, reference)}."
-    start = f"{basis}No searched trial is at least as fast and as accurate as {name}"
+        return f"{count} at least as fast and as accurate as {name}; {which} is {_relation(chosen, reference)}."
+    start = f"No searched trial is at least as fast and as accurate as {name}"
     if faster.empty:
         return f"{start}, and none is faster."
     return f"{start}; the most accurate that is faster is {_relation(faster.loc[faster['miou'].idxmax()], reference)}."
+
+
+def _against_by_fresh_seeds(frame: pd.DataFrame, reference: pd.Series) -> str:
+    """How the members of the front that are no slower than a reference stand to it, paired by fresh seeds. They are
+    counted, and none is picked: the best of them by these seeds would be the luckiest."""
+    front = front_members(frame)
+    front = front[(front["confirmed_seeds"] > 0) & (front["network"] != reference["network"])]
+    faster = front[front["latency_ms"] <= reference["latency_ms"]]
+    name = f"{reference['reference']} ({reference['latency_ms']:.1f} ms, mIoU {reference['confirmed_miou']:.3f})"
+    if faster.empty:
+        return f"By fresh seeds: no other confirmed member of the front is as fast as {name}."
+    apart = [fresh_difference(frame, int(number), int(reference["number"])) for number in faster["number"]]
+    more, less = sum(one.low > 0 for one in apart), sum(one.high < 0 for one in apart)
+    return (
+        f"By fresh seeds, paired: of {_counted(len(apart), 'confirmed member')} of the front that "
+        f"{'is' if len(apart) == 1 else 'are'} at least as fast as {name}, {more} {'is' if more == 1 else 'are'} more "
+        f"accurate, {less} less, and {len(apart) - more - less} cannot be told from it (95 % intervals)."
+    )
 
 
 def _relation(trial: pd.Series, reference: pd.Series) -> str:

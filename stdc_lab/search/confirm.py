@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from stdc_lab.analysis.confirmation import SCORES, worth_confirming
+from stdc_lab.analysis.confirmation import worth_confirming
 from stdc_lab.analysis.frame import load_study
+from stdc_lab.analysis.networks import SCORES
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
 from stdc_lab.records import trial_key
-from stdc_lab.search.ledger import CONFIRMS, is_trained
+from stdc_lab.search.ledger import CONFIRMS, is_trained, take_waiting
 from stdc_lab.search.propose import network_of
 
 FIRST_FRESH_SEED = 1_000_000
 """Beyond the study's own seed: the same for all networks, so that trainings are paired, and none of a search."""
+CONTROL = "control"
+"""The attribute of a fresh training whose network was drawn by lot, whatever its score."""
+CONTROLS = 4
+"""So many networks at least are trained again whatever their score: the references, and others drawn by lot."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,9 @@ class Confirmation:
 def enqueue_confirmation(study: optuna.Study, config: StudyConfig, folder: Path, wanted: Confirmation) -> int:
     """Queue the fresh trainings that are neither done nor waiting; gives how many there are in all, done ones included.
 
-    What was asked for in an earlier call and is on no front any more still counts, and is finished.
+    These are of the front's members and near ties, of the references, and of networks drawn by lot (`CONTROLS`), which
+    tell what the choice of the front has added. The lot knows no score: it may fall on a member of the front. What was
+    asked for in an earlier call and is on no front any more still counts, and is finished.
     Raises `StudyError` where there is nothing to confirm.
     """
     if config.plan is not None:
@@ -64,22 +72,35 @@ def enqueue_confirmation(study: optuna.Study, config: StudyConfig, folder: Path,
         if CONFIRMS in trial.user_attrs and trial.state != TrialState.FAIL
     }
     first_of = _first_of_each_training([trial for trial in trials if is_trained(trial)], config)
+    references = [number for number in first_of if "reference" in trials[number].user_attrs]
+    drawn = _draw_controls(trials, first_of, references, config)
+    chosen += [*references, *drawn]
     for index in range(wanted.seeds):  # all networks of a seed before the next: broken off, it is as balanced as can be
         seed = config.seed + FIRST_FRESH_SEED + index
         for number in dict.fromkeys(first_of[one] for one in chosen if one in first_of):
             if (number, seed) not in there:
                 there.add((number, seed))
-                study.enqueue_trial(trials[number].params, user_attrs={CONFIRMS: number, "seed": seed})
+                attributes = {CONFIRMS: number, "seed": seed} | ({CONTROL: True} if number in drawn else {})
+                study.enqueue_trial(trials[number].params, user_attrs=attributes)
     return len(there)
 
 
 def next_confirmation(study: optuna.Study) -> optuna.Trial | None:
     """The next fresh training that waits; None if none does. Other trials that wait are left to the search."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        if CONFIRMS in trial.user_attrs:
-            study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-            return optuna.Trial(study, trial._trial_id)
-    return None
+    study.sampler = optuna.samplers.RandomSampler()  # its point is known: no model of the search hears of it
+    trial_id = take_waiting(study, confirmations=True)
+    return None if trial_id is None else optuna.Trial(study, trial_id)
+
+
+def _draw_controls(
+    trials: list[FrozenTrial], first_of: dict[int, int], references: list[int], config: StudyConfig
+) -> list[int]:
+    """Networks by lot, so that there are `CONTROLS` with the references; those of earlier calls first."""
+    drawn = list(dict.fromkeys(trial.user_attrs[CONFIRMS] for trial in trials if CONTROL in trial.user_attrs))
+    known = {*(first_of[number] for number in references), *drawn}
+    others = sorted(set(first_of.values()) - known)
+    wanted = min(max(0, CONTROLS - len(known)), len(others))
+    return drawn + random.Random(f"{config.seed} controls").sample(others, wanted)
 
 
 def _first_of_each_training(trials: list[FrozenTrial], config: StudyConfig) -> dict[int, int]:

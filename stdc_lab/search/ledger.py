@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from datetime import datetime
 
 import optuna
@@ -18,7 +19,8 @@ CONFIRMS = "confirms"
 NOT_COUNTED = ("duplicate_of", "screened", CONFIRMS)
 """Attributes of trials that are none of those that a search was asked for."""
 NAMED = ("reference", "arm")
-"""Attributes of trials that no sampler proposed."""
+"""Attributes of trials that the study asks for by name, and no sampler proposed. Two of them may share a training, as a
+reference that equals an arm; both are asked for, so both count."""
 FAILED_AT_ITS_POINT = "failed_at_its_point"
 """The attribute of a failed trial whose network or training is the reason, and not the machine."""
 
@@ -29,6 +31,8 @@ class Ledger:
     def __init__(self, study: optuna.Study) -> None:
         self.number_of: dict[str, int] = {}
         """By `trial_key`."""
+        self.trained = 0
+        """How many trials there are; those that the study names and that share a training count each."""
         self.confirmed = 0
         """How many trainings of a confirmation are done."""
         self.drawn = 0
@@ -47,16 +51,12 @@ class Ledger:
         for trial in sorted(done, key=lambda trial: trial.datetime_complete or datetime.min):
             self.add(trial)
 
-    @property
-    def trained(self) -> int:
-        """How many there are."""
-        return len(self.number_of)
-
     def add(self, trial: FrozenTrial) -> None:
         """Hear of a trial that has been told."""
         self.confirmed += trial.state == TrialState.COMPLETE and CONFIRMS in trial.user_attrs
         self.repeats += "duplicate_of" in trial.user_attrs
         if is_trained(trial):
+            self.trained += 1
             self.repeats = 0
             self.drawn += not any(name in trial.user_attrs for name in NAMED)
             self.number_of.setdefault(trial.user_attrs.get("trial_key", f"trial {trial.number}"), trial.number)
@@ -70,7 +70,41 @@ class Ledger:
 
 def is_trained(trial: FrozenTrial) -> bool:
     """Whether a trial counts among those that were trained."""
-    return trial.state in TRAINED_STATES and not any(name in trial.user_attrs for name in NOT_COUNTED)
+    against = {name for name in NOT_COUNTED if name in trial.user_attrs}
+    if any(name in trial.user_attrs for name in NAMED):
+        against.discard("duplicate_of")
+    return trial.state in TRAINED_STATES and not against
+
+
+class Searched(optuna.Study):
+    """A study as if nothing in it had been confirmed: what samplers see of it, and what its queue holds for them.
+
+    A confirmation trains what is known once more, with seeds that are to have no part in choosing anything.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        self.__dict__.update(study.__dict__)  # Study's own __init__ would ask the storage for what is known here
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, states, use_cache)
+        return [trial for trial in trials if CONFIRMS not in trial.user_attrs]
+
+    def _pop_waiting_trial_id(self) -> int | None:
+        return take_waiting(self, confirmations=False)
+
+
+def take_waiting(study: optuna.Study, *, confirmations: bool) -> int | None:
+    """The first trial that waits, taken out of the queue: its id in the storage; None if none does.
+
+    confirmations: whether a fresh training of a known network is wanted, or any other trial.
+    """
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        if (CONFIRMS in trial.user_attrs) == confirmations:
+            study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+            return trial._trial_id
+    return None
 
 
 def give_back(study: optuna.Study, number: int) -> None:

@@ -27,7 +27,7 @@ from stdc_lab.search.folder import (
     study_profile_key,
 )
 from stdc_lab.search.known_costs import KnownCosts, is_suspect
-from stdc_lab.search.ledger import FAILED_AT_ITS_POINT, Ledger, give_back
+from stdc_lab.search.ledger import FAILED_AT_ITS_POINT, Ledger, Searched, give_back
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profiled, Scored, Stepped, Task
 from stdc_lab.search.objective import Candidate, clear, keep_reasons, tidy
 from stdc_lab.search.objectives import ScreenedOutError, is_to_time_again, screened_by_profile, unmeasured
@@ -100,7 +100,6 @@ class Search:
     running: dict[Worker, Running] = field(default_factory=dict)
     failures: int = 0
     screened: int = 0
-    """Proposals since the last new training."""
     exhausted: bool = False
     """Whether nothing is left to try: all of a plan was."""
     _csv_due: float = 0.0
@@ -168,12 +167,12 @@ class Search:
     def _propose(self, worker: Worker) -> bool:
         """Draw a candidate, and train it unless that was done, or is being done, before. False: nothing new is left
         beside what is at work."""
-        trials = self.study.get_trials(deepcopy=False)
+        trials = Searched(self.study).get_trials(deepcopy=False)
         queued = self.confirming or any(trial.state == TrialState.WAITING for trial in trials)
         twins = sum(len(running.twins) for running in self.running.values())
         point = None
         if not queued and draws_at_random(self.config, self.ledger, twins):
-            point = random_point(self.random_points, len(trials), self.config, self.num_classes, self.ledger)
+            point = random_point(self.random_points, len(trials), self.config, self.num_classes, self.ledger, self.here)
             if point is None and self.running:
                 return False
             if point is None:
@@ -330,9 +329,7 @@ class Search:
             self._count_failure(candidate, str(error))
             return
         self.ledger.add(told)
-        self.failures = 0
-        if duplicate_of is None:
-            self.screened = 0
+        self.failures = self.screened = 0
         self.stale = self._is_stale()
         self.watcher.trial_finished(candidate, record, duplicate_of)
         self._write_csv()

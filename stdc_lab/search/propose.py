@@ -13,7 +13,7 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.errors import StdcLabError
 from stdc_lab.records import Circumstances, ProfileResult, TrialRecord
-from stdc_lab.search.ledger import CONFIRMS, Ledger
+from stdc_lab.search.ledger import CONFIRMS, Ledger, Searched
 from stdc_lab.search.objective import Candidate
 from stdc_lab.search.objectives import (
     ScreenedOutError,
@@ -63,9 +63,17 @@ def draws_at_random(config: StudyConfig, ledger: Ledger, waiting_twins: int) -> 
 
 
 def random_point(
-    points: RandomPoints, count: int, config: StudyConfig, num_classes: int, ledger: Ledger
+    points: RandomPoints,
+    count: int,
+    config: StudyConfig,
+    num_classes: int,
+    ledger: Ledger,
+    here: Circumstances | None = None,
 ) -> Point | None:
-    """A point at random that can be made, keeps to the limits by theory, and gives a training that was not tried."""
+    """A point at random that can be made, keeps to the limits by theory, and gives a training that was not tried.
+
+    here: what a training's key holds beside the study, as the keys of the ledger do.
+    """
 
     def is_new(chosen: Mapping[str, Any]) -> bool:
         try:
@@ -74,7 +82,7 @@ def random_point(
         except StdcLabError:
             return False
         again = config.known_training == "new_seed"
-        return again or Candidate(-1, spec, train, config.seed).key(config) not in ledger.tried
+        return again or Candidate(-1, spec, train, config.seed, here=here).key(config) not in ledger.tried
 
     return points.draw(count, is_new)
 
@@ -98,10 +106,14 @@ def enqueue_known(study: optuna.Study, config: StudyConfig) -> None:
 
 
 def next_trial(study: optuna.Study, config: StudyConfig) -> optuna.Trial | None:
-    """What is tried next: what waits, or else what the sampler proposes; None once all of a plan was tried."""
-    if config.plan is not None and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+    """What is tried next: what waits, or else what the sampler proposes; None once all of a plan was tried.
+
+    Fresh trainings of a confirmation are neither taken nor seen.
+    """
+    searched = Searched(study)
+    if config.plan is not None and not searched.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         return None
-    return study.ask()
+    return searched.ask()
 
 
 def draw_candidate(
@@ -120,7 +132,7 @@ def draw_candidate(
         spec, train = network_of(trial, config)
     else:
         confirmed = trial.study.get_trials(deepcopy=False)[confirms]
-        # Drawn once more where it can be, for the sampler to learn from a second value of the same point.
+        # Drawn once more where it can be, so that its row of the table has its parameters.
         spec, train = network_of(trial if confirmed.params else confirmed, config)
         seed = int(attributes["seed"])
     candidate = Candidate(trial.number, spec, train, seed, reference, arm, confirms, here=here)

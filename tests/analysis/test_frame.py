@@ -11,7 +11,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from stdc_lab.analysis import frame as frame_module
 from stdc_lab.analysis import load_study, read_study_config, varied_parameters, write_trials_csv
@@ -148,6 +148,18 @@ def test_what_did_not_vary_is_read_off_the_training_that_the_row_had(tmp_path):
     assert frame["num_blocks"].tolist()[:5] == [4, 2, 3, 3, 2]
     assert frame["train.learning_rate"].tolist()[:5] == [0.05, 0.09, 0.05, 0.05, 0.01]
     assert frame[["num_blocks", "train.learning_rate"]].iloc[5:].isna().all().all()
+
+
+def test_a_bound_that_is_just_met_is_met_and_what_a_trial_notes_of_itself_is_believed(tmp_path):
+    config = study_config()
+    with open_study(tmp_path, config) as study:
+        for excess in (0.0, 0.01, -0.01):
+            study.add_trial(create_trial(values=[0.5, 20.0], constraints={"limit": excess}))
+        study.add_trial(create_trial(values=[0.5, 20.0], user_attrs={"latency_ms": 21.0, "miou": 0.6}))
+    frame = load_study(tmp_path)
+    assert frame["feasible"].tolist() == [True, False, True, True]
+    assert frame["latency_ms"].tolist() == [20.0, 20.0, 20.0, 21.0]
+    assert frame["miou"].tolist() == [0.5, 0.5, 0.5, 0.6]
 
 
 def test_types_hold_for_a_study_without_finished_trials(tmp_path):
@@ -352,10 +364,15 @@ def test_a_ratio_is_taken_anew_from_what_was_timed_anew(tmp_path):
     for ratio, arch_id in ((1.0, presets["stdc1"].arch_id), (0.5, "b")):
         attributes = {"latency_ms": 40 * ratio, "latency_ratio": ratio, "arch_id": arch_id}
         study.add_trial(optuna.trial.create_trial(values=[0.5, ratio], user_attrs=attributes))
-    assert load_study(tmp_path)["latency_ratio"].tolist() == [1.0, 0.5]
-    study.set_user_attr("retimed", {presets["stdc1"].arch_id: {"median_ms": 20.0}, "b": {"median_ms": 15.0}})
+    screened = {"latency_ms": 9.0, "arch_id": "c"}  # of a time before ratios were asked for
+    study.add_trial(optuna.trial.create_trial(state=TrialState.PRUNED, user_attrs=screened))
+    assert load_study(tmp_path)["latency_ratio"].tolist()[:2] == [1.0, 0.5]
+    anew = {presets["stdc1"].arch_id: {"median_ms": 20.0}, "b": {"median_ms": 15.0}, "c": {"median_ms": 10.0}}
+    study.set_user_attr("retimed", anew)
     storage.engine.dispose()
-    assert load_study(tmp_path)["latency_ratio"].tolist() == [1.0, 0.75]
+    frame = load_study(tmp_path)
+    assert frame["latency_ratio"].tolist()[:2] == [1.0, 0.75]
+    assert (frame["latency_ms"][2], np.isnan(frame["latency_ratio"][2])) == (10.0, True)
 
 
 def bounded(folder, *trials, bound="latency_ms <= 20"):

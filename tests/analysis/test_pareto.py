@@ -127,3 +127,4 @@ def test_growth_of_nothing_is_not_a_number() -> None:
     assert np.isnan(hypervolume_growth([*nothing, [0.1, 1.0]], [True, False], 1))
     assert hypervolume_growth([[0.1, 1.0], *nothing], [True, False], 1) == 0
     assert hypervolume_growth([[0.1, 1.0]] * 3, [True, False], 2) == 0
+    assert np.isnan(hypervolume_growth([[0.1, 1.0], [0.2, 1.0], [0.3, 1.0]], [True, False], 4))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stdc_lab.analysis.space_survey import count_points, refuse_hopeless, survey_space, why_nothing_fits
-from stdc_lab.arch import analyse, presets
+from stdc_lab.arch import analyse, presets, total_cost
 from stdc_lab.config.choosers import RandomChooser
 from stdc_lab.config.reading import read_value
 from stdc_lab.config.space import SearchSpace
@@ -119,3 +119,17 @@ def test_the_full_space_holds_stdc2_within_its_limits():
         | {"vary": {"conv_last": {"type": "choice", "values": [False]}}}
     )
     assert survey_space(only, TrainConfig(), samples=1).feasible == 1
+
+
+def test_a_limit_that_is_just_met_is_met_and_each_is_counted_alone():
+    one = {"base_width": {"type": "choice", "values": [64]}}
+    params = total_cost(presets["stdc1"], (512, 1024), 19).num_params
+    exact = SearchSpace.model_validate({"name": "s", "vary": one, "limits": [f"num_params <= {params}"]})
+    refuse_hopeless(exact, TrainConfig(), 19, samples=3)
+    assert survey_space(exact, TrainConfig(), samples=3).limits[0].violated == 0
+    below = [f"num_params <= {params - 1}", "macs <= 1e6 at 512x1024", f"num_params <= {params}"]
+    broken = SearchSpace.model_validate({"name": "s", "vary": one, "limits": below})
+    survey = survey_space(broken, TrainConfig(), samples=3)
+    assert [(count.violated, count.alone) for count in survey.limits] == [(3, 0), (3, 0), (0, 0)]
+    with pytest.raises(StudyError, match="none of 3 random points can be used"):
+        refuse_hopeless(broken, TrainConfig(), 19, samples=3)

@@ -34,7 +34,7 @@ def test_a_front_is_confirmed_and_seen(lent_crew: None, study: Path, tmp_path: P
     said = " ".join(done.stdout.split())
     assert "2 trials on cpu" in said
     assert "(#0 with seed 1000001)" in said
-    assert "1 network (1 of the front, 0 near it) trained again with 2 fresh seeds each" in said
+    assert "1 network (1 of the front) trained again with 2 fresh seeds" in said
     assert "fresh seeds" in said
     assert load_study(out)["confirmed_seeds"].tolist() == [2, 0, 0]
     status = " ".join(in_process.stdc_lab("search", "--status", out).stdout.split())

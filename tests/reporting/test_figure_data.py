@@ -21,7 +21,8 @@ def made(rows):
         "retimed": False,
     }
     usual |= {"latency_spread": 0.02, "fingerprint": "a", "macs": 1e9}
-    frame = pd.DataFrame([{**usual, "number": number, **row} for number, row in enumerate(rows)])
+    frame = pd.DataFrame([{**usual, "number": number, "network": number, **row} for number, row in enumerate(rows)])
+    frame = frame.assign(network_miou=frame["miou"], boundary_f=np.nan, network_boundary_f=np.nan)
     return frame.astype({"reference": "str", "fingerprint": "str"})
 
 

@@ -39,7 +39,8 @@ def test_shades_need_two_trials_to_tell_apart(frame):
     scale = "MACs of the other trials (10⁹)"
     known = frame["on_front"] | frame["reference"].notna()
     others = frame[~known & frame["miou"].notna() & frame["duplicate_of"].isna()]
-    two = pd.concat([frame[known], others.head(1), others.head(1).assign(macs=2 * others["macs"].iloc[0])])
+    another = others.head(1).assign(macs=2 * others["macs"].iloc[0], number=50, network=50)
+    two = pd.concat([frame[known], others.head(1), another])
     assert scale in texts(pareto_figure(two))
     assert scale not in texts(pareto_figure(pd.concat([frame[known], others.head(1)])))
 

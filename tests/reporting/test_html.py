@@ -91,10 +91,21 @@ def test_nothing_tells_of_the_machine(page, folder):
 def test_every_trial_is_in_the_table(page):
     trials = section(page, "trials")
     assert trials.count("<tr") == 1 + 7
-    for words in ("failed", "screened out", "over the limit of 60 ms", "repeats #1, not trained again", "stdc1 (#0)"):
-        assert words in trials
-    assert "timed on an unquiet machine" in trials
-    assert 'data-key="0.5"' in trials
+    rows = {row.split("<td", 2)[1].split(">", 1)[1]: row for row in trials.split("<tr")[2:]}
+    marks = {
+        "stdc1 (#0)": [">finished<"],
+        "#1": [">finished<", "on the front", 'data-key="0.5">0.500<'],
+        "#2": [">finished<", "on the front", 'data-key="0.56">0.560<'],
+        "#3": [">finished<", "timed on an unquiet machine", 'data-key="0.48">0.480<'],
+        "#4": [">finished<", "repeats #1, not trained again", 'data-key="0.5">0.500<'],
+        "#5": ["failed", "OutOfMemory"],
+        "#6": ["screened out", "over the limit of 60 ms"],
+    }
+    every = {mark for found in marks.values() for mark in found}
+    for (name, found), row in zip(marks.items(), rows.values(), strict=True):
+        assert name in row
+        # What one trial is marked by is no mark of another: a table that marks them all says nothing.
+        assert [mark for mark in every if mark in row] == [mark for mark in every if mark in found], name
     assert not re.search(r">[^<]*\bnan\b", page.split("<script>")[0])
 
 
@@ -271,4 +282,7 @@ def test_the_page_says_what_was_asked(tmp_path):
     assert "by more than 2 × the noise of that evaluation" in page
     with open_study(tmp_path / "two", study_config(plan=plan)):
         pass
-    assert "a plan: 2 arms (a, b) with each of seeds 0, 7" in render_report(tmp_path / "two").read_text()
+    page = render_report(tmp_path / "two").read_text()
+    assert "a plan: 2 arms (a, b) with each of seeds 0, 7" in page
+    assert "No arm has a finished training yet." in page
+    assert "0, 7 of every arm" in section(page, "protocol")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stdc_lab.reporting.words import cautions, compare, count_sentence, signed, summary, without_paths
+from stdc_lab.reporting.words import aims_in_words, cautions, compare, count_sentence, signed, summary, without_paths
 from tests.study_folder import study_config
 
 
@@ -21,6 +21,13 @@ def test_the_summary_tells_what_beats_the_reference(frame):
         "One trial is at least as fast and as accurate as stdc1 (30.0 ms, mIoU 0.550); it is #2 (24.0 ms, mIoU 0.560): "
         "0.80 × the latency, mIoU +0.010." in text
     )
+
+
+def test_the_objectives_are_said_with_their_direction(frame):
+    assert aims_in_words(frame) == "mIoU up, latency down"
+    other = frame.copy()
+    other.attrs["objectives"] = ["boundary_f", "maximize num_params", "peak_memory_bytes"]
+    assert aims_in_words(other) == "boundary F-score up, parameters up, memory down"
 
 
 def test_the_summary_tells_what_comes_near_where_nothing_beats_it(frame):
@@ -55,9 +62,11 @@ def test_cautions_name_the_one_seed_and_the_noise(frame):
 
 
 def test_several_seeds_are_noticed(frame):
-    again = frame[frame["number"].isin([0, 1, 2])].assign(seed=[0.0, 0.0, 1.0])
-    again["arch_id"] = ["a", "b", "b"]
-    assert cautions(again, study_config())[0].startswith("1 of 2 networks were trained with several seeds")
+    again = frame[frame["number"].isin([0, 1, 2])].assign(network=[0, 1, 1], network_seeds=[1, 2, 2])
+    assert cautions(again, study_config())[0] == (
+        "1 of 2 networks were trained with several seeds: their mIoU is the mean, and its interval (Student’s t) is of "
+        "their own spread. The other 1 has a single training, which may be lucky."
+    )
 
 
 def test_comparison_with_a_reference(frame):

@@ -9,7 +9,7 @@ import torch
 
 from stdc_lab.arch import ArchSpec
 from stdc_lab.hardware.environment import environment
-from stdc_lab.hardware.threads import usable_cores
+from stdc_lab.hardware.threads import default_threads
 from stdc_lab.records import LatencyResult, ProfileResult, TrialRecord
 from stdc_lab.search.crew import Worker
 from stdc_lab.search.messages import Finished, FromWorker, Profiled, Task
@@ -59,7 +59,7 @@ class ScriptedCrew:
         spec = task.candidate.spec
         self.timed.append(spec.arch_id)
         made = make_record(0, spec, task.study, 0.5, 1.0).profile
-        machine = environment(torch.device("cpu"), task.study.latency.threads or usable_cores())
+        machine = environment(torch.device("cpu"), task.study.latency.threads or default_threads())
         return made.model_copy(update={"latency": self.latency_of(spec), "environment": machine})
 
     def _keep(self, task: Task, cost: ProfileResult) -> TrialRecord:
@@ -67,7 +67,7 @@ class ScriptedCrew:
         made = make_record(
             one.number, one.spec, task.study, 0.4 + one.number / 100, 1.0, one.reference, one.train, one.seed
         )
-        record = made.model_copy(update={"profile": cost})
+        record = made.model_copy(update={"profile": cost, "trial_key": one.key(task.study)})
         folder: Path = task.runs / record.trial_key
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "trial.json").write_text(record.model_dump_json())

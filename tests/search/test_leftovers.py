@@ -65,7 +65,7 @@ def test_a_record_that_is_found_judges_others_as_one_that_was_trained_here(tmp_p
     assert found.given == [] and found.search.ledger.trained == 1
     assert [course.number for course in found.search.pruner.finished] == [0]
     found.propose()  # proposed once more, it is told as a repetition, and judges no more than before
-    assert found.search.duplicates == 1
+    assert found.search.ledger.repeats == 1
     assert [course.number for course in found.search.pruner.finished] == [0]
 
 

@@ -17,6 +17,7 @@ from stdc_lab.records import ProfileResult, TrialRecord, trial_key
 from stdc_lab.search import Crew, run_study
 from stdc_lab.search.driver import circumstances
 from stdc_lab.search.objective import Candidate
+from tests.search.kept_trainings import assert_every_training_is_kept
 from tests.search.test_driver import Notes, study_config
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets one process set another's limits")
@@ -93,6 +94,7 @@ def check_smaller_parts(folder: Path) -> None:
     here = circumstances(load_dataset(CONFIG.data), torch.device("cpu"))
     assert record.trial_key == trial_key(record.arch, asked_for, CONFIG.data, record.seed, here)
     assert record.trial_key != trial_key(record.arch, record.train, CONFIG.data, record.seed, here)
+    assert_every_training_is_kept(folder)
 
 
 def test_without_the_memory_a_training_is_done_in_smaller_parts_and_its_record_says_so(squeezed: Leaves) -> None:

@@ -20,6 +20,7 @@ from stdc_lab.search import run_study
 from stdc_lab.search.folder import open_study
 from stdc_lab.search.propose import enqueue_known, make_sampler, next_trial
 from stdc_lab.search.samplers import RandomPoints
+from tests.search.kept_trainings import assert_every_training_is_kept
 from tests.search.test_driver import DECODER, Notes, study_config
 from tests.search.test_workers import Sends
 
@@ -306,6 +307,7 @@ def test_a_dominated_training_is_stopped_on_the_way_and_its_curve_is_kept(crew, 
     run_study(config, tmp_path, trials=5, crew=crew)
     run_study(config, tmp_path, crew=crew)  # what was finished before still counts
     frame = load_study(tmp_path)
+    assert_every_training_is_kept(tmp_path)
     stopped = frame[frame["state"] == "PRUNED"]
     assert len(frame) == 9
     assert 1 <= len(stopped) <= 6

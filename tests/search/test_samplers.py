@@ -6,7 +6,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from stdc_lab.analysis.space_survey import count_points
 from stdc_lab.arch import total_cost
@@ -15,8 +15,10 @@ from stdc_lab.config.space import SearchSpace
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
 from stdc_lab.search import samplers as samplers_module
+from stdc_lab.search.ledger import Ledger
 from stdc_lab.search.messages import Failed
 from stdc_lab.search.objective import Candidate
+from stdc_lab.search.propose import draws_at_random
 from stdc_lab.search.samplers import RandomPoints, Tpe, known_points
 from tests.search.simulated import Simulated, search
 from tests.search.test_driver import DECODER, study_config
@@ -66,6 +68,8 @@ def test_every_sampler_trains_all_of_a_space_and_only_then_is_it_exhausted(
     assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
     assert len(networks(study)) == repeats(study).count(False) == 30
     assert repeats(study).count(True) <= 3 * 30  # after three in a row what is drawn is new
+    if name == "nsga2":  # points drawn beside it are in its generations too
+        assert all(any("generation" in key for key in trial.system_attrs) for trial in study.trials)
     assert set(crew.busy[: -2 * jobs]) == {jobs}, "a worker was idle although there was something to train"
     with pytest.raises(
         StudyError,
@@ -74,6 +78,46 @@ def test_every_sampler_trains_all_of_a_space_and_only_then_is_it_exhausted(
     ):
         search(config, crew, tmp_path, study, trials=31)
     assert len(networks(study)) == 30
+
+
+def test_what_is_at_work_when_a_space_ends_is_finished(tmp_path: Path) -> None:
+    config, study = small(trials=31), optuna.create_study(directions=["maximize", "minimize"])
+    with pytest.raises(StudyError, match="30 of 31 trials trained"):
+        search(config, Simulated(config, 2), tmp_path, study)
+    assert len(networks(study)) == 30
+    assert all(trial.state.is_finished() for trial in study.trials)
+
+
+def test_what_waits_is_trained_though_the_space_has_ended(tmp_path: Path) -> None:
+    sampler = {"name": "tpe", "startup_trials": 100}
+    config = small(sampler=sampler, trials=30)
+    study = search(config, Simulated(config), tmp_path)
+    more = small(sampler=sampler, trials=31, references=["stdc1"])
+    search(more, Simulated(more), tmp_path, study)
+    assert len(networks(study)) == 31
+
+
+def test_two_workers_are_given_no_more_than_is_wanted(tmp_path: Path) -> None:
+    config = small(sampler={"name": "random"}, trials=5)
+    crew = Simulated(config, 2)
+    search(config, crew, tmp_path)
+    assert len(crew.given) == 5
+
+
+def test_random_points_of_a_study_that_repeats_with_new_seeds_may_be_known(tmp_path: Path) -> None:
+    vary = {"base_width": {"type": "choice", "values": [4]}, **DECODER}
+    config = small(vary, sampler={"name": "tpe", "startup_trials": 4}, known_training="new_seed", trials=4)
+    study = search(config, Simulated(config), tmp_path)
+    assert [trial.user_attrs["seed"] for trial in study.trials] == [0, 1, 2, 3]
+
+
+def test_a_plan_is_never_drawn_for() -> None:
+    plan = {"arms": {"two": {"num_blocks": 2}, "three": {"num_blocks": 3}}, "seeds": [0]}
+    ledger = Ledger(optuna.create_study())
+    assert not draws_at_random(small(plan=plan), ledger, 3)
+    assert draws_at_random(small(), ledger, 0)
+    assert not draws_at_random(small(sampler={"name": "nsga2"}), ledger, 2)
+    assert draws_at_random(small(sampler={"name": "nsga2"}), ledger, 3)
 
 
 def test_a_sampler_that_is_locked_onto_one_point_is_left_after_three_repeats(
@@ -154,6 +198,9 @@ def test_a_random_point_follows_from_seed_and_count_whatever_was_drawn_before() 
     assert len(drawn) > 5
     assert one.draw(8, lambda chosen: chosen["base_width"] == 6 and chosen["num_blocks"] == 3)["base_width"] == 6  # type: ignore[index]
     assert one.draw(9, lambda chosen: False) is None
+    orders = [RandomPoints(space, seed).left or [] for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+    assert orders[0] != known_points(space)
 
 
 def test_the_start_up_lasts_until_so_many_random_networks_are_trained(
@@ -232,3 +279,16 @@ def test_only_a_failure_of_the_point_is_a_lesson(tmp_path: Path) -> None:
     assert [trial.state.name for trial in told] == ["PRUNED", "PRUNED", "COMPLETE", "COMPLETE"]
     assert [trial.constraints for trial in told] == [{"trainable": 1.0}] * 2 + [{}] * 2
     assert [trial.params for trial in told] == [trials[number].params for number in (0, 1, 2, 5)]
+    outside = create_trial(values=[0.5, 30.0])  # a reference that is no point of the space
+    assert samplers_module.lessons([outside]) == []
+
+
+def test_out_of_memory_in_smaller_parts_too_is_the_points_failure(tmp_path: Path) -> None:
+    train = {"iterations": 2, "batch_size": 4, "warmup_iterations": 1, "evaluations": 1}
+    config = small(trials=1, train=train)
+    reasons = iter([Failed("too large", out_of_memory=True, ends=True)] * 2 + [None])
+    crew = Simulated(config, failing=lambda candidate: next(reasons))
+    study = search(config, crew, tmp_path)
+    assert [candidate.train.accumulation for candidate in crew.given] == [1, 2, 1]
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
+    assert [trial.number for trial in samplers_module.lessons(study.trials)] == [0, 1]
