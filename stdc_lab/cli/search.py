@@ -82,7 +82,7 @@ def search_command(
     devices_named = _names(devices, device)
 
     from stdc_lab.deploy.runtimes import check_runtime
-    from stdc_lab.machine import choose_device
+    from stdc_lab.hardware.devices import choose_device
 
     for name in devices_named or (device,):  # here the file is known that the message is to name
         check_runtime(config.latency, choose_device(name), str(study))

@@ -17,7 +17,8 @@ from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy.runtimes import Runtime
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import default_threads, environment
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import default_threads
 from stdc_lab.nn import (
     Classifier,
     FamilySegmenter,

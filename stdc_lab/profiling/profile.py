@@ -14,7 +14,8 @@ from stdc_lab.arithmetic import TIMING
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import default_threads, environment
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import default_threads
 from stdc_lab.nn import Classifier, FamilySegmenter, build_classifier, build_model
 from stdc_lab.profiling.counters import count_macs, operations_of
 from stdc_lab.profiling.parts import stage_cost

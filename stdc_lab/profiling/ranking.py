@@ -24,7 +24,9 @@ from stdc_lab.deploy.runtimes import (
 )
 from stdc_lab.deploy.sessions import Call as Run
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import computes_natively, cpu_threads, default_threads, machine_lock
+from stdc_lab.hardware.devices import computes_natively
+from stdc_lab.hardware.threads import cpu_threads, default_threads
+from stdc_lab.machine import machine_lock
 from stdc_lab.profiling.latency import (
     against,
     measure_eager,

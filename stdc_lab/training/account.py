@@ -8,7 +8,7 @@ from stdc_lab.config.pretraining import PretrainConfig
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.training import Augmentation, OptimisationConfig, TrainConfig
 from stdc_lab.data import crop_size
-from stdc_lab.machine import not_native
+from stdc_lab.hardware.devices import not_native
 from stdc_lab.nn import title_of
 from stdc_lab.records import Computing, mixed_computing
 from stdc_lab.training.classifier import ClassifierTrainer
@@ -88,7 +88,7 @@ def _colour(augmentation: Augmentation) -> str:
 
 def _missing_heads(recipe: RecipeConfig) -> dict[str, str]:
     """What is trained without, though it was asked for."""
-    if not recipe.training.heads.auxiliary or recipe.arch.auxiliary_strides:
+    if recipe.arch is None or not recipe.training.heads.auxiliary or recipe.arch.auxiliary_strides:
         return {}
     return {"heads": f"no auxiliary ones: the family {recipe.arch.family} has none, so it is trained without"}
 
