@@ -30,7 +30,7 @@ def draw_samples(config: DataConfig, path: Path | None, count: int, seed: int) -
     """
     if config.name == "scenes":
         chosen = _choose(config.train_images, count, seed)
-        few = config.model_copy(update={"train_images": chosen[-1] + 1})
+        few = config.replace(train_images=chosen[-1] + 1)
         frames = [frame for number, frame in enumerate(scene_frames(few, path)["train"].frames()) if number in chosen]
         return Samples(frames, CLASS_NAMES, CLASS_COLOURS)
     source = find_source(config, path)

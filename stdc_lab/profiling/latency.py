@@ -65,7 +65,7 @@ def measure_latency(
             input_shape=(1, 3, *config.size),
             precision=config.precision,
             arithmetic=ran,
-        ).model_copy(update={"peak_memory_bytes": memory[name], **against(turns, name, reference)})
+        ).replace(peak_memory_bytes=memory[name], **against(turns, name, reference))
         for name in turns.names
     }
 
