@@ -103,7 +103,7 @@ def open_regular(path: Path, flags: int) -> int:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # put there in between
         os.close(descriptor)
         _check_regular(path)
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "Is no regular file", str(path))
     return descriptor
 
 
@@ -134,7 +134,7 @@ def own_folder(path: Path) -> Path:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         if os.fstat(descriptor).st_uid != os.geteuid():
-            raise OSError(errno.EPERM, "it belongs to another user", str(path))
+            raise OSError(errno.EPERM, "Belongs to another user", str(path))
         os.fchmod(descriptor, 0o700)
     finally:
         os.close(descriptor)
@@ -169,4 +169,4 @@ def _check_regular(path: Path) -> None:
         return
     if not stat.S_ISREG(mode):
         what = _KINDS.get(stat.S_IFMT(mode), "a special file")
-        raise OSError(errno.EINVAL, f"it is {what}; allowed: a regular file, or a name that is free", str(path))
+        raise OSError(errno.EINVAL, f"Is {what}; allowed: a regular file, or a name that is free", str(path))
