@@ -206,7 +206,7 @@ def _ranked(
             arithmetic=None if one.runtime.modules else describe(one.runtime.arithmetic, images.device),
         )
         compared = against(turns, name, None if reference is None else _joined(reference))
-        latency = latency.model_copy(update={"peak_memory_bytes": one.memory, "making_s": one.making_s, **compared})
+        latency = latency.replace(peak_memory_bytes=one.memory, making_s=one.making_s, **compared)
         results.append(_result(key[0], one.runtime, images, latency=latency, agreement=one.agreement))
     return sorted(results, key=lambda result: result.latency.median_ms if result.latency else 0.0)
 
