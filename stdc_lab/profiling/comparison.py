@@ -137,7 +137,7 @@ def _count(subject: Subject, size: tuple[int, int], request: Request) -> Profile
     network = subject.network
     if isinstance(network, OwnSegmenter):
         check_no_heads(network.path, request.heads)
-        return count_own(network, size).model_copy(update={"network": subject.name})
+        return count_own(network, size).replace(network=subject.name)
     if isinstance(network, FamilySegmenter | Classifier):
         found = count(network, size, heads=request.heads, depth=request.depth)
         return found.replace(network=subject.name)

@@ -86,7 +86,7 @@ def measure_latency(
         networks, [runtime], config, device, batches=(config.batch,), reference=beside, on_progress=tell
     )
     said = {"runtime": config.runtime, "dtype": config.dtype, "reference": reference}
-    latencies = {one.network: one.latency.model_copy(update=said) for one in found if one.latency is not None}
+    latencies = {one.network: one.latency.replace(**said) for one in found if one.latency is not None}
     failed = [f"{one.network}: {one.reason}" for one in found if one.latency is None]
     if failed:
         raise StdcLabError(f"not timed in {config}: {'; '.join(failed)}")
