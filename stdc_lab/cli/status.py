@@ -175,8 +175,9 @@ def front_table(trained: pd.DataFrame, *, front_only: bool = False, rows: int | 
     table = Table(box=None, header_style="bold")
     table.add_column("front")
     mious = ("mIoU", *(("seeds",) if several else ()), *(("fresh seeds",) if confirmed else ()))
-    further = further_figures(trained)
-    for title in ("trial", *mious, "latency ms", "fps", "GMACs", "M params", *(one.heading for one in further)):
+    within, further = trained.attrs.get("latency_in"), further_figures(trained)
+    latency = "latency ms" if within is None else "latency ms in\n" + within.replace(", ", ",\n")
+    for title in ("trial", *mious, latency, "fps", "GMACs", "M params", *(one.heading for one in further)):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("network")
     shown = trained[trained["on_front"]] if front_only else trained

@@ -86,11 +86,11 @@ _ALL = (
            usual=True),
     Figure("boundary_f", "Boundary F", SHARE, "boundary F-score, validation, 0 to 1", "training", True, 3,
            words="boundary F-score", by_seed=True, missing=_NO_BOUNDARY),
-    Figure("latency_ms", "Latency", "ms", "median at batch 1, inference graph", "profile", words="latency",
+    Figure("latency_ms", "Latency", "ms", "of a call, median, inference graph", "profile", words="latency",
            axis="Latency at batch 1 (ms, median)", scatters=True, usual=True),
     Figure("latency_p95_ms", "p95", "ms", "95th percentile of the latency", "profile",
            words="95th percentile of latency", scatters=True, usual=True),
-    Figure("fps", "FPS", "", "1000 / latency in ms", "derived", True, 1, usual=True),
+    Figure("fps", "FPS", "", "images a second: 1000 × batch / latency in ms", "derived", True, 1, usual=True),
     Figure("latency_ratio", "Latency ratio", "", "over the reference network’s, timed in turns with it", "profile",
            digits=3, words="latency over the reference’s", scatters=True),
     Figure("macs", "MACs", "10⁹", "multiply-accumulates of convolutions and linear layers", "theory", divisor=1e9,
@@ -103,7 +103,7 @@ _ALL = (
     Figure("peak_activations", "Peak", "10⁶", "elements of feature maps alive at once, by theory", "theory",
            divisor=1e6, words="feature maps alive at once",
            axis="Feature maps alive at once (10⁶ elements)", whole=True),
-    Figure("peak_memory_bytes", "Memory", "MiB", "of a call at batch 1, measured", "profile", digits=1, divisor=2**20,
+    Figure("peak_memory_bytes", "Memory", "MiB", "of a call, measured", "profile", digits=1, divisor=2**20,
            words="memory", axis="Memory of a call, measured (MiB)", whole=True, missing=_MEMORY_IS_NOT_TOLD),
 )
 # fmt: on

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from stdc_lab.arch import ArchSpec, preset
 from stdc_lab.config.bounds import ConstraintText
-from stdc_lab.config.data import DataConfig
+from stdc_lab.config.data import DataConfig, ScenesConfig
 from stdc_lab.config.figures import figure_of
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, ObjectiveText
@@ -63,7 +63,7 @@ class StudyConfig(Value):
     """In place of a sampler: every arm with every seed, and nothing else."""
     pruning: PruningConfig | None = None
     """Whether trainings are stopped on the way that others dominate; what the study names is never stopped."""
-    data: DataConfig = DataConfig()
+    data: DataConfig = ScenesConfig()
     train: TrainConfig = TrainConfig()
     latency: LatencyConfig = LatencyConfig()
 

@@ -65,6 +65,12 @@ def shown_figures(frame: pd.DataFrame) -> list[Figure]:
     return [*(one for one in FIGURES.values() if one.usual), *further_figures(frame)]
 
 
+def latency_title(frame: pd.DataFrame) -> str:
+    """What an axis or a heading calls the latency of a study's networks."""
+    within = frame.attrs.get("latency_in")
+    return FIGURES["latency_ms"].axis_title if within is None else f"Latency in {within} (ms a call, median)"
+
+
 def trades_miou_for_latency(frame: pd.DataFrame) -> bool:
     """Whether the front is that of mIoU and latency, so that a line through it means something."""
     return sorted(aims(frame)) == ["latency_ms", "miou"]

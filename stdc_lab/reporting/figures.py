@@ -41,6 +41,7 @@ from stdc_lab.reporting.figure_data import (
     front_steps,
     further_figures,
     is_plan,
+    latency_title,
     latency_warning,
     level_medians,
     parameter_axis,
@@ -67,7 +68,7 @@ def pareto_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     axes = figure.subplots()
     finished, front = finished_networks(frame), front_members(frame)
     references = finished[finished["reference"].notna()]
-    dress(axes, FIGURES["latency_ms"].axis_title, FIGURES["miou"].axis_title)
+    dress(axes, latency_title(frame), FIGURES["miou"].axis_title)
     if finished.empty:
         return say_nothing(figure, axes)
     is_plain = ~finished["on_front"] & finished["reference"].isna() & (finished["confirmed_seeds"] == 0)
@@ -174,8 +175,9 @@ def macs_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     figure = new_figure(9.0, 3.7, caption, latency_warning(frame))
     panels = figure.subplots(1, 2)
     finished = finished_networks(frame)
-    for axes, column in zip(panels, ("miou", "latency_ms"), strict=True):
-        dress(axes, FIGURES["macs"].axis_title, FIGURES[column].axis_title)
+    labels = {"miou": FIGURES["miou"].axis_title, "latency_ms": latency_title(frame)}
+    for axes, (column, label) in zip(panels, labels.items(), strict=True):
+        dress(axes, FIGURES["macs"].axis_title, label)
         if finished["macs"].notna().any():
             _scatter(axes, finished, finished["macs"] / 1e9, column)
             correlation, count = rank_correlation(frame, "macs", column), int(finished["macs"].count())

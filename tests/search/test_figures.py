@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import optuna
 import pytest
@@ -14,6 +16,7 @@ from stdc_lab.config.bounds import parse_constraint, parse_limit
 from stdc_lab.config.figures import FIGURES, Figure, figure_of
 from stdc_lab.config.objectives import parse_objective
 from stdc_lab.errors import StudyError
+from stdc_lab.records import figures as figures_module
 from stdc_lab.records.figures import OF_PROFILE, OF_TRAINING, figures_of
 from stdc_lab.reporting.arms import arms_table
 from stdc_lab.reporting.figures import parameters_figure
@@ -22,6 +25,8 @@ from stdc_lab.reporting.words import aims_in_words
 from stdc_lab.search.objectives import check_classes, constraint_excess, objective_values
 from stdc_lab.search.propose import draw_candidate, tell
 from tests.study_folder import make_record, open_study, study_config
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def searched(folder, config, measured):
@@ -73,6 +78,19 @@ def test_a_line_and_a_reader_make_an_objective_a_constraint_columns_and_an_axis(
     labels = {axes.get_ylabel() for axes in parameters_figure(frame).axes}
     assert labels >= {"mIoU", "Latency (ms)", "Energy (mJ)"}
     assert aims_in_words(frame) == "mIoU up, energy down"
+
+
+def test_the_example_of_the_documentation_is_a_figure(monkeypatch):
+    section = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8").split("## A figure\n")[1].split("\n## ")[0]
+    line, reader = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    tail = eval(line, {"Figure": Figure})
+    monkeypatch.setitem(FIGURES, tail.name, tail)
+    readers = eval(reader, {"_of_latency": figures_module._of_latency})
+    monkeypatch.setitem(OF_PROFILE, tail.name, readers["tail"])
+    config = study_config(objectives=["miou", "tail"], constraints=["tail <= 1.2"])
+    figures = figures_of(make_record(0, config.known_networks["stdc1"], config, 0.5, 20.0))
+    assert objective_values(config, figures) == [0.5, pytest.approx(1.08)]
+    assert constraint_excess(config, figures)["tail <= 1.2"] == pytest.approx(-0.1)
 
 
 def test_a_score_of_a_line_and_a_reader_is_averaged_over_seeds(monkeypatch, tmp_path):
