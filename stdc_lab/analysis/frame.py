@@ -147,7 +147,8 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
     2·MACs/10⁹; `arch` is JSON for `ArchSpec.from_dict`. What is outside the space has its parameters read off its
     architecture where that is possible. `attrs` holds `study_name`, `objectives` (texts), `retimed_at` (ISO text or
     None), `latency_in` (the runtime, dtype, batch and threads of the latencies; None for eager float32 at batch 1; of a
-    batch, a latency is that of the whole call, and `fps` is 1000 · batch / `latency_ms`), and of a plan `arms` (names) and `control` (the arm that the others are compared with; None without a plan).
+    batch, a latency is that of the whole call, and `fps` is 1000 · batch / `latency_ms`), and of a plan `arms` (names)
+    and `control` (the arm that the others are compared with; None without a plan).
 
     folder_or_url: a study's folder, or a storage's URL (`sqlite:///…`); with several studies in it,
     `study_name` says which. Raises `StudyError` if it cannot be read; never makes or changes a file.

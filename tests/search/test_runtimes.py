@@ -239,9 +239,8 @@ def test_onnx_runtime_is_what_a_study_is_timed_and_retimed_in(tmp_path: Path) ->
     run_study(config, tmp_path / "out", device="cpu", watcher=costs)
     said: list[str] = []
     anew = retime_study(tmp_path / "out", device="cpu", say=said.append)
-    assert [line[:67] for line in said] == [
-        "making the 1 networks in ONNX Runtime float32, batch 1, 1 thread took"[:67]
-    ]
+    assert len(said) == 1
+    assert said[0].startswith("made in ONNX Runtime float32, batch 1, 1 thread: 1 in ")
     for one in (costs.timed[0].latency, *anew.values()):
         assert one is not None
         assert (one.runtime, one.dtype, one.layout, one.peak_memory_bytes) == (
