@@ -82,14 +82,14 @@ def search_command(
     devices_named = _names(devices, device)
 
     from stdc_lab.deploy.runtimes import check_runtime
-    from stdc_lab.machine import choose_device
+    from stdc_lab.hardware.devices import choose_device
 
     for name in devices_named or (device,):  # here the file is known that the message is to name
         check_runtime(config.latency, choose_device(name), str(study))
     if dry_run:
         from stdc_lab.cli.dry_run import show_dry_run
 
-        wanted = config if trials is None else config.model_copy(update={"trials": trials})
+        wanted = config if trials is None else config.replace(trials=trials)
         show_dry_run(wanted, path, device, json_file)
         return
 

@@ -23,7 +23,8 @@ from stdc_lab.deploy.graph import Logits, onnx_graph
 from stdc_lab.deploy.sessions import Call, onnxruntime_session, openvino_lacks, openvino_session
 from stdc_lab.deploy.winograd import with_winograd
 from stdc_lab.errors import ConfigError, StdcLabError
-from stdc_lab.machine import computes_natively, keep_freed_memory, not_native
+from stdc_lab.hardware.devices import computes_natively, not_native
+from stdc_lab.hardware.memory import keep_freed_memory
 from stdc_lab.records import Agreement
 
 

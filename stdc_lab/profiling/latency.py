@@ -15,7 +15,9 @@ from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.data import IMAGE_MEAN, IMAGE_STD, render_scene
 from stdc_lab.deploy.folding import settle_norms
 from stdc_lab.deploy.graph import Logits
-from stdc_lab.machine import cpu_threads, default_threads, machine_lock, place
+from stdc_lab.hardware.devices import place
+from stdc_lab.hardware.threads import cpu_threads, default_threads
+from stdc_lab.machine import machine_lock
 from stdc_lab.profiling.intervals import INTERVAL_IS, is_noisy, median_interval, precision_of, spread_of
 from stdc_lab.profiling.memory import lack_of_memory, peak_memory
 from stdc_lab.profiling.timing import OnProgress, Turns, take_turns, timed, times_as_fast
@@ -65,7 +67,7 @@ def measure_eager(
             input_shape=config.input_shape,
             precision=config.precision,
             arithmetic=ran,
-        ).model_copy(update={"peak_memory_bytes": memory[name], **against(turns, name, reference)})
+        ).replace(peak_memory_bytes=memory[name], **against(turns, name, reference))
         for name in turns.names
     }
 

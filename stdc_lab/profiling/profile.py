@@ -14,8 +14,9 @@ from stdc_lab.arithmetic import TIMING
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import default_threads, environment
-from stdc_lab.nn import Classifier, Segmenter, build_classifier, build_model
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import default_threads
+from stdc_lab.nn import Classifier, FamilySegmenter, build_classifier, build_model
 from stdc_lab.profiling.counters import count_macs, operations_of
 from stdc_lab.profiling.parts import stage_cost
 from stdc_lab.profiling.published import count_released_form, published_account
@@ -59,11 +60,11 @@ def profile(
         return result
     measured = _measured(network, spec, compare_with, config, device, on_progress)
     threads = config.threads or default_threads()
-    return result.model_copy(update={"latency": measured, "environment": environment(device, threads, TIMING)})
+    return result.replace(latency=measured, environment=environment(device, threads, TIMING))
 
 
 def _measured(
-    network: Segmenter | Classifier,
+    network: FamilySegmenter | Classifier,
     spec: ArchSpec,
     compare_with: tuple[str, ArchSpec] | None,
     config: LatencyConfig,
@@ -73,20 +74,20 @@ def _measured(
     if compare_with is None or compare_with[1].arch_id == spec.arch_id:
         alone = measure_latency({"network": network}, config, device, on_progress)["network"]
         same = {} if compare_with is None else {"reference": compare_with[0], "times_as_fast": 1.0}
-        return alone.model_copy(update=same)
+        return alone.replace(**same)
     name, other = compare_with
     networks = {"network": network, name: build_model(other, network.num_classes)}
     return measure_latency(networks, config, device, on_progress, reference=name)["network"]
 
 
-def build(spec: ArchSpec, head: HeadName, num_classes: int | None = None) -> Segmenter | Classifier:
+def build(spec: ArchSpec, head: HeadName, num_classes: int | None = None) -> FamilySegmenter | Classifier:
     """The deployed segmenter (default 19 classes), or the classifier (1,000)."""
     classes = CLASSES[head] if num_classes is None else num_classes
     return build_model(spec, classes) if head == "seg" else build_classifier(spec, classes)
 
 
 def count(
-    network: Segmenter | Classifier,
+    network: FamilySegmenter | Classifier,
     size: tuple[int, int],
     *,
     heads: TrainingHeads | None = None,
@@ -94,7 +95,7 @@ def count(
 ) -> ProfileResult:
     """All of a profile that needs no clock, of a deployed network; see `profile`."""
     spec, classes = network.spec, network.num_classes
-    head: HeadName = "seg" if isinstance(network, Segmenter) else "cls"
+    head: HeadName = "seg" if isinstance(network, FamilySegmenter) else "cls"
     counted = count_macs(network, size)
     done = operations_of(network, size)
     theory = analyse(spec, size, classes, head=head)

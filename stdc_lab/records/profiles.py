@@ -237,7 +237,7 @@ class ProfileResult(Value):
     network: str | None = None
     """The name that it was profiled under."""
     arch: Arch | None
-    """Null for a baseline, which is no network of ours."""
+    """Null for a baseline and a user's own network, which no spec describes."""
     arch_id: str | None
     head: Literal["seg", "cls"] = "seg"
     """The segmenter, or the classifier that its backbone is pretrained in."""
@@ -246,7 +246,7 @@ class ProfileResult(Value):
     num_params: int
     macs: int
     """Multiply-accumulates of convolutions and linear layers at `size`, batch 1: by theory; of a baseline, from the
-    shapes that its layers meet."""
+    shapes that its layers meet; of a user's own network, half the FLOPs of PyTorch's counter."""
     activations: int | None = None
     """Elements that convolutions and linear layers put out."""
     peak_activations: int | None = None

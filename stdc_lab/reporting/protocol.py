@@ -9,6 +9,7 @@ from typing import Any
 from stdc_lab.config.latency import TITLES
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.values import show_size
+from stdc_lab.data.kinds import describe
 from stdc_lab.records import Environment, LatencyResult, TrainResult, TrialRecord, mixed_computing
 
 Rows = list[tuple[str, str]]
@@ -43,7 +44,7 @@ def training_rows(config: StudyConfig, records: Sequence[TrialRecord]) -> Rows:
     crop = _size(train.augmentation.crop) if train.augmentation.crop else "as the images"
     low, high = train.augmentation.scale
     rows = [
-        ("Data", _data(config)),
+        ("Data", describe(config.data)),
         ("Image size", f"{_size(data.size)} pixels (height × width), crop {crop}"),
         ("Classes", distinct(record.profile.num_classes for record in records) or NOT_KNOWN),
         ("Initial weights", "random: no pretraining"),
@@ -126,7 +127,7 @@ def caption(config: StudyConfig, records: Sequence[TrialRecord]) -> str:
     where = distinct(f"{m.device} ({m.processor})" for m in machines)
     threads = distinct(latency.threads for latency in timed)
     parts = [
-        f"mIoU: {_data(config)}, {_size(config.data.size)} pixels, "
+        f"mIoU: {describe(config.data)}, {_size(config.data.size)} pixels, "
         f"{config.train.iterations} iterations of {config.train.batch_size}, from random weights.",
         f"Latency: input {_size(config.latency.size)}, batch {config.latency.batch}, "
         + (_runtime(timed) if timed else "not measured")
@@ -147,19 +148,6 @@ def _precision(result: TrainResult) -> str:
 
 def _size(size: tuple[int, int]) -> str:
     return show_size(size).replace("x", "×")
-
-
-def _data(config: StudyConfig) -> str:
-    data = config.data
-    if data.name == "scenes":
-        return f"synthetic street scenes ({data.train_images} to train, {data.val_images} to validate)"
-    if data.name == "cityscapes":
-        return "Cityscapes, the published training and validation split"
-    if data.name == "folder":
-        return "a data set of one's own (folder)"
-    if data.split == "drive":
-        return f"CamVid, validated on the held-out drive {data.held_out}"
-    return "CamVid, the usual training and validation split"
 
 
 def _seeds(config: StudyConfig, records: Sequence[TrialRecord]) -> str:

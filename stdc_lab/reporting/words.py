@@ -250,7 +250,7 @@ def cautions(frame: pd.DataFrame, config: StudyConfig) -> list[str]:
             f"{_counted(screened, 'candidate')} screened out on a noisy timing: stdc-lab search … --retime times them "
             "again, and queues those that may meet the bounds."
         )
-    data = "synthetic scenes" if config.data.name == "scenes" else "this data set"
+    data = "synthetic scenes" if config.data.made_here else "this data set"
     sentences.append(
         f"mIoU is that of a proxy: {config.train.iterations} iterations from random weights on {data}. It ranks "
         "networks under this protocol; it is not comparable with published numbers."

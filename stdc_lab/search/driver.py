@@ -18,7 +18,9 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import Dataset, load_dataset
 from stdc_lab.deploy.runtimes import check_runtime
 from stdc_lab.errors import StudyError
-from stdc_lab.machine import choose_device, choose_dtype, default_threads, environment
+from stdc_lab.hardware.devices import choose_device, choose_dtype
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import default_threads
 from stdc_lab.records import Circumstances, Environment
 from stdc_lab.search.confirm import Confirmation, enqueue_confirmation
 from stdc_lab.search.crew import Crew

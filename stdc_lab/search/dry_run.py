@@ -17,9 +17,11 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Value
 from stdc_lab.data import Dataset, Progress, Split, load_dataset
+from stdc_lab.data.kinds import num_classes
 from stdc_lab.deploy.runtimes import check_runtime
 from stdc_lab.errors import DataError
-from stdc_lab.machine import choose_device, choose_dtype, machine_lock, synchronise
+from stdc_lab.hardware.devices import choose_device, choose_dtype, synchronise
+from stdc_lab.machine import machine_lock
 from stdc_lab.nn import build_model
 from stdc_lab.profiling import profile
 from stdc_lab.training.evaluate import evaluate
@@ -93,7 +95,7 @@ def dry_run(
         dataset = load_dataset(config.data, data_path, progress=on_progress)
     except DataError as error:
         reason = str(error)
-    classes = len(dataset.class_names) if dataset is not None else (config.data.num_classes or 19)
+    classes = len(dataset.class_names) if dataset is not None else (num_classes(config.data) or 19)
     space, plan = None, None
     if config.plan is not None:
         plan = survey_plan(config, config.plan, classes)

@@ -15,9 +15,12 @@ from stdc_lab.analysis.storage import STUDY_FILE, read_study_config
 from stdc_lab.arch import ArchSpec
 from stdc_lab.config.objectives import OF_LATENCY
 from stdc_lab.config.study import StudyConfig
+from stdc_lab.data.kinds import num_classes
 from stdc_lab.deploy.runtimes import check_runtime
 from stdc_lab.errors import StudyError
-from stdc_lab.machine import choose_device, default_threads, environment
+from stdc_lab.hardware.devices import choose_device
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import default_threads
 from stdc_lab.records import Environment, LatencyResult
 from stdc_lab.search.folder import (
     CSV_FILE,
@@ -90,7 +93,7 @@ def retime_study(
             key = study_profile_key(config, arch_id, here, classes)
             known = read_profile(folder, key)
             if known is not None:
-                keep_profile(folder, key, known.model_copy(update={"latency": latency}))
+                keep_profile(folder, key, known.replace(latency=latency))
         back = _queue_again(study, folder, screened)
         if back:
             say(
@@ -153,8 +156,8 @@ def _num_classes(
         profile = read_profile(folder, path.stem)
         if profile is not None:
             return profile.num_classes
-    if config.data.num_classes is not None:
-        return config.data.num_classes
+    if (classes := num_classes(config.data)) is not None:
+        return classes
     raise StudyError(
         f"{folder}: how many classes its networks tell apart is not known: the records of its finished trials "
         f"(runs/*/trial.json) and its profiles are gone. Put one back, or call the search again, which notes it"
