@@ -102,7 +102,7 @@ def test_a_runtime_that_cannot_be_had_is_refused_with_what_can(monkeypatch: pyte
     monkeypatch.setattr(
         runtimes.importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else there(name)
     )
-    monkeypatch.setattr("stdc_lab.machine.computes_natively", lambda dtype, device: dtype == "float32")
+    monkeypatch.setattr("stdc_lab.hardware.devices.computes_natively", lambda dtype, device: dtype == "float32")
     for config, message in refused:
         with pytest.raises(ConfigError) as error:
             check_runtime(config, CPU)
