@@ -21,15 +21,17 @@ RANKS = {
     "config": 2,
     "records": 3,
     "analysis": 4,
+    "scenery": 4,
+    "data": 5,
+    "hardware": 5,
     "machine": 5,
     "nn": 6,
-    "data": 6,
     "training": 7,
     "deploy": 7,
     "profiling": 8,
     "search": 9,
     "cli": 10,
-    "reporting": 5,
+    "reporting": 6,
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from stdc_lab.deploy.predict import Predictor, Speed
 
-NAMED = ("scenes", "camvid", "cityscapes")
-
 
 def predict_command(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of ours: of a trial or a training, or imported.")],
@@ -38,7 +36,7 @@ def predict_command(
         bool, typer.Option("--skip-unreadable", help="Go on without inputs that cannot be read, and list them.")
     ] = False,
     dataset: Annotated[
-        str | None, typer.Option(help="Name and colour classes as scenes, camvid or cityscapes; default: as trained.")
+        str | None, typer.Option(help="Name and colour classes as a data set, such as camvid; default: as trained.")
     ] = None,
     network: Annotated[str | None, typer.Option(metavar="MODULE:FUNCTION", help=NETWORK_OF_FILE)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -49,15 +47,17 @@ def predict_command(
     Example: stdc-lab predict runs/quickstart/runs/KEY/checkpoint.pt photo.jpg --out seen --side-by-side
     """
     wanted = None if size is None else read_size(size)
-    if dataset is not None and dataset not in NAMED:
-        raise ConfigError(f"--dataset: got {dataset!r}; allowed: {', '.join(NAMED)}")
 
     from rich.console import Console
 
+    from stdc_lab.data.kinds import named_classes
     from stdc_lab.deploy.inputs import check_readable, find_inputs
     from stdc_lab.deploy.predict import check_comparable, load_predictor, predict_images, predict_video
-    from stdc_lab.machine import choose_device, machine_lock
+    from stdc_lab.hardware.devices import choose_device
+    from stdc_lab.machine import machine_lock
 
+    if dataset is not None and dataset not in named_classes():
+        raise ConfigError(f"--dataset: got {dataset!r}; allowed: {', '.join(named_classes())}")
     chosen = choose_device(device)
     found = find_inputs(inputs)
     _check_out(out, inputs)
@@ -113,7 +113,7 @@ def _speed(what: str, predictor: Predictor, speed: Speed) -> dict[str, Any]:
     import torch
 
     from stdc_lab.config.values import show_size
-    from stdc_lab.machine import environment
+    from stdc_lab.hardware.environment import environment
 
     machine = environment(predictor.device, torch.get_num_threads())
     return {

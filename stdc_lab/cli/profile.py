@@ -109,7 +109,7 @@ def profile_command(
     console = _console([json, csv, markdown])
 
     from stdc_lab.deploy.runtimes import find_runtimes, left_out
-    from stdc_lab.machine import choose_device
+    from stdc_lab.hardware.devices import choose_device
     from stdc_lab.profiling.comparison import Request, profile_together
 
     chosen = choose_device(device)

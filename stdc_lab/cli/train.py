@@ -69,7 +69,7 @@ def train_command(
 
     from stdc_lab.cli.training import TrainingWatcher
     from stdc_lab.data import load_dataset
-    from stdc_lab.machine import choose_device
+    from stdc_lab.hardware.devices import choose_device
     from stdc_lab.training.run import Hears, run_training
     from stdc_lab.training.workers import joined_workers
 
@@ -131,7 +131,7 @@ def pretrain_command(
 
     from stdc_lab.cli.training import TrainingWatcher
     from stdc_lab.data.images import load_image_folder
-    from stdc_lab.machine import choose_device
+    from stdc_lab.hardware.devices import choose_device
     from stdc_lab.training.run import Hears, run_pretraining
     from stdc_lab.training.workers import joined_workers
 

@@ -16,6 +16,7 @@ from ruamel.yaml.comments import CommentedBase
 from ruamel.yaml.error import YAMLError
 
 from stdc_lab.arch import ArchSpec
+from stdc_lab.config.data import kind_with
 from stdc_lab.config.plan import PlanConfig, space_of_plan
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.space import SearchSpace
@@ -109,7 +110,7 @@ def _explain(path: Path, content: Any, model: type[BaseModel], problem: Any) -> 
     where = f"{path}:{line}" if line else str(path)
     kind, message = problem["type"], problem["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        allowed = list(_fields_at(model, location[:-1]))
+        allowed = list(_fields_at(model, problem["loc"][:-1]))
         hint = _hint(str(location[-1]), allowed)
         return f"{where}: {key}: no such key{hint}; allowed: {', '.join(allowed)}"
     if kind == "missing":
@@ -123,7 +124,7 @@ def _as_written(content: Any, location: tuple[Any, ...]) -> list[Any]:
     """A location without the tags of union members, which pydantic puts in where the file has no such key."""
     node, written = content, []
     for part in location:
-        if isinstance(node, dict) and part not in node and node.get("type") == part:
+        if isinstance(node, dict) and part not in node and (node.get("type") == part or kind_with(str(part))):
             continue
         written.append(part)
         try:
@@ -147,10 +148,13 @@ def _line_of(content: Any, location: list[Any]) -> int | None:
     return line
 
 
-def _fields_at(model: type[BaseModel], location: list[Any]) -> Iterator[str]:
+def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> Iterator[str]:
     """Names of the fields that a value at this place of a model may have."""
     models: list[Any] = [model]
     for part in location:
+        if (kind := kind_with(str(part))) is not None:
+            models = [kind]
+            continue
         annotations = [m.model_fields[part].annotation for m in models if part in m.model_fields]
         models = [inner for annotation in annotations for inner in _models_in(annotation)] or models
     seen: dict[str, None] = {}

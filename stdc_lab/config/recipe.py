@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from stdc_lab.arch import presets
-from stdc_lab.config.data import DataConfig
+from stdc_lab.config.data import DataConfig, ScenesConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Arch, Name, Value
 
@@ -21,7 +21,7 @@ class RecipeConfig(Value):
     """A preset's name, or fields; `base: stdc1` and what differs."""
     own_network: str | None = None
     """In place of `arch`: what `--network` named on the command line. A file records it; reading that runs nothing."""
-    data: DataConfig = DataConfig()
+    data: DataConfig = ScenesConfig()
     train: TrainConfig = TrainConfig()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     faithful: bool = False

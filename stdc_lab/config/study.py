@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stdc_lab.arch import ArchSpec, preset
-from stdc_lab.config.data import DataConfig
+from stdc_lab.config.data import DataConfig, ScenesConfig
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, ConstraintText, Figure, ObjectiveText
 from stdc_lab.config.plan import PlanConfig
@@ -61,7 +61,7 @@ class StudyConfig(Value):
     """In place of a sampler: every arm with every seed, and nothing else."""
     pruning: PruningConfig | None = None
     """Whether trainings are stopped on the way that others dominate; what the study names is never stopped."""
-    data: DataConfig = DataConfig()
+    data: DataConfig = ScenesConfig()
     train: TrainConfig = TrainConfig()
     latency: LatencyConfig = LatencyConfig()
 

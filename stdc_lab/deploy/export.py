@@ -21,7 +21,7 @@ from stdc_lab.deploy.predict import write_file
 from stdc_lab.deploy.runtimes import RUNTIMES, check, compare, expected_logits, missing
 from stdc_lab.deploy.sessions import onnxruntime_session, openvino_session
 from stdc_lab.errors import ConfigError
-from stdc_lab.machine import usable_cores
+from stdc_lab.hardware.threads import usable_cores
 from stdc_lab.nn import OwnNetwork, Segmenter, load_checkpoint, strip_heads
 from stdc_lab.nn.checkpoints import Checkpoint, Network
 from stdc_lab.records import Agreement

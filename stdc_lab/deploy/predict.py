@@ -17,12 +17,13 @@ from stdc_lab.arithmetic import TRAINING, computing
 from stdc_lab.config.values import show_size
 from stdc_lab.data import IMAGE_MEAN, IMAGE_STD, Pixels
 from stdc_lab.data.files import resize_image
+from stdc_lab.data.kinds import named_classes
 from stdc_lab.deploy.comparison import ROWS, Row, compared, distinct_labels, panel, tile_width
 from stdc_lab.deploy.inputs import Input, VideoFile, open_video, read_image
 from stdc_lab.deploy.palette import MAX_CLASSES, Classes, classes_of
 from stdc_lab.deploy.pictures import coloured, indexed_png, overlaid, png, side_by_side
 from stdc_lab.errors import CheckpointError, ConfigError
-from stdc_lab.machine import choose_dtype, place, synchronise
+from stdc_lab.hardware.devices import choose_dtype, place, synchronise
 from stdc_lab.nn import OwnNetwork, Segmenter, load_checkpoint, strip_heads, title_of
 
 OnProgress = Callable[[str, int, int], None]
@@ -93,9 +94,9 @@ def load_predictor(
     else:
         classes = classes_of(dataset or (data.name if data else None), network.num_classes)
     if dataset is not None and classes.names[0] == "class 0":
+        allowed = ", ".join(f"{name} ({len(names)})" for name, (names, _) in named_classes().items())
         raise ConfigError(
-            f"--dataset: got {dataset!r}, but {path} has {network.num_classes} classes; allowed: scenes or camvid "
-            "(11 classes), cityscapes (19)"
+            f"--dataset: got {dataset!r}, but {path} has {network.num_classes} classes; allowed: {allowed}"
         )
     named = (found.protocol.get("reference"), found.protocol.get("name"))
     stem = path.resolve().parent.name if path.stem in ("checkpoint", "last", "best") else path.stem

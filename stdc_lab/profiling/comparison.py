@@ -17,7 +17,8 @@ from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy.runtimes import Runtime
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import default_threads, environment
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import default_threads
 from stdc_lab.nn import (
     Classifier,
     FamilySegmenter,
@@ -31,7 +32,7 @@ from stdc_lab.nn import (
 from stdc_lab.nn.own import check_no_heads
 from stdc_lab.profiling.baselines import CLASSES, build_baseline, count_baseline, parts_of_baseline
 from stdc_lab.profiling.forecast import forecast_s
-from stdc_lab.profiling.latency import measure_latency
+from stdc_lab.profiling.latency import measure_eager
 from stdc_lab.profiling.own import count_own
 from stdc_lab.profiling.profile import CLASSES as DEFAULT_CLASSES
 from stdc_lab.profiling.profile import build, count
@@ -153,7 +154,7 @@ def _time(
     on_forecast: Callable[[float, float], None] | None,
 ) -> list[ProfileResult]:
     networks = {subject.name: subject.network for subject in subjects}
-    latencies = measure_latency(
+    latencies = measure_eager(
         networks, config, device, lambda share: tell("timing", share), reference=request.reference
     )
     if request.runtimes and on_forecast is not None:

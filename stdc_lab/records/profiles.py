@@ -32,7 +32,7 @@ class Environment(Value):
 
 
 class LatencyResult(Value):
-    """Latency of one network in one runtime, for one shape of input."""
+    """Latency of a call of one network in one runtime, for one shape of input; of a batch, that of all its images."""
 
     median_ms: float
     p95_ms: float
@@ -64,6 +64,9 @@ class LatencyResult(Value):
     """How the interval came about; null in older records."""
     arithmetic: str | None = None
     """What float32 meant and how convolutions were chosen; null in older records."""
+    making_s: float | None = None
+    """Seconds until the runtime first answered: its graph, session or compilation. Null for eager PyTorch as it comes,
+    and in older records."""
     reference: str | None = None
     """What `times_as_fast` compares with, timed in the same rounds."""
     times_as_fast: float | None = None

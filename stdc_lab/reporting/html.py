@@ -167,7 +167,7 @@ def _render(
 
 def commands(config: StudyConfig, *, retimed: bool, fresh_seeds: int = 0) -> list[tuple[str, str]]:
     """What to type to run the study again: a command and what it does."""
-    data = "" if config.data.name == "scenes" else f" --data {config.data.name}=PATH"
+    data = "" if config.data.made_here else f" --data {config.data.name}=PATH"
     search = f"stdc-lab search study.yaml{data} --out runs/{config.name}"
     lines = [(search, "trains and times every trial; called again, it goes on where it stopped")]
     if fresh_seeds:

@@ -18,7 +18,8 @@ from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.data import IGNORE_LABEL, Dataset
-from stdc_lab.machine import choose_dtype, machine_lock, place
+from stdc_lab.hardware.devices import choose_dtype, place
+from stdc_lab.machine import machine_lock
 from stdc_lab.nn import Segmenter
 from stdc_lab.nn.checkpoints import load_checkpoint, save_checkpoint
 from stdc_lab.profiling import profile

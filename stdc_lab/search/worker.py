@@ -22,7 +22,7 @@ import torch
 from stdc_lab.config.data import DataConfig
 from stdc_lab.data import Dataset, load_dataset
 from stdc_lab.errors import DataError, StdcLabError
-from stdc_lab.machine import is_out_of_memory
+from stdc_lab.hardware.memory import is_out_of_memory
 from stdc_lab.records import ProfileResult
 from stdc_lab.search.crew import STACKS_SIGNAL
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Profiled, Scored, Stepped, Task, Waiting, Working

@@ -15,7 +15,8 @@ from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.data import IGNORE_LABEL, Dataset
 from stdc_lab.data.images import ImageFolder
 from stdc_lab.errors import CheckpointError, ConfigError, DataError, StudyError
-from stdc_lab.machine import MachineLock, machine_lock, synchronise
+from stdc_lab.hardware.devices import synchronise
+from stdc_lab.machine import MachineLock, machine_lock
 from stdc_lab.nn import OwnNetwork, Segmenter, build_classifier, build_model, build_own
 from stdc_lab.nn.checkpoints import load_backbone
 from stdc_lab.records import PretrainingOutcome, TrainingOutcome

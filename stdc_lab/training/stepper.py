@@ -20,7 +20,8 @@ from stdc_lab.arithmetic import arithmetic_here
 from stdc_lab.config.training import OptimisationConfig
 from stdc_lab.data import Batches, Pixels
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import choose_dtype, environment, not_native, place
+from stdc_lab.hardware.devices import choose_dtype, not_native, place
+from stdc_lab.hardware.environment import environment
 from stdc_lab.nn import Classifier, Segmenter
 from stdc_lab.records import (
     ClassifierResult,
