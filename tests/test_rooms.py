@@ -1,11 +1,16 @@
 """The house's rules on imports (README, "Where things are"): which room may use which, and who is free of torch."""
 
 import ast
+import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from stdc_lab.arch.decoders import DECODERS
+from stdc_lab.arch.families import FAMILIES
 
 PACKAGE = Path(__file__).parents[1] / "stdc_lab"
 # A room may import those of lower rank only, or itself.
@@ -81,3 +86,47 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         stdc_lab.nothing  # noqa: B018
+
+
+KNOW_FAMILIES = {"arch", "nn"}
+DRAWINGS = {"drawing.py", "drawing_data.py", "drawing_modules.py"}  # of STDC's topology, until they are drawn by graph
+ALIKE_ELSEWHERE = {"kind", "interpolation"}
+OUTSIDE = [path for path in FILES if room_of(path) not in KNOW_FAMILIES and path.name not in DRAWINGS]
+
+
+def concrete_names() -> set[str]:
+    """Classes of single families and decoders."""
+    folders = [PACKAGE / room / part for room in KNOW_FAMILIES for part in ("families", "decoders")]
+    trees = [ast.parse(path.read_text()) for folder in folders for path in folder.glob("*.py")]
+    return {node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)} - {"Decoder"}
+
+
+def concrete_fields() -> set[str]:
+    """What only the spec of some family or decoder has."""
+    specs = [*FAMILIES.values(), *DECODERS.values()]
+    shorthand = {name for spec in FAMILIES.values() for name in spec.shorthand}
+    return {one.name for spec in specs for one in dataclasses.fields(spec)} | shorthand
+
+
+CONCRETE, FIELDS = concrete_names(), concrete_fields() - ALIKE_ELSEWHERE
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_other_room_knows_a_family(path: Path) -> None:
+    """What the specs and networks of all families promise is enough."""
+    assert "StdcSpec" in CONCRETE and "DecoderSpec" in CONCRETE and "conv_last" in FIELDS
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and re.search(r"\.(families|decoders)\b", node.module or ""):
+            found.add(node.module)
+        elif isinstance(node, ast.alias | ast.Name) and (name := getattr(node, "id", None) or node.name) in CONCRETE:
+            found.add(name)
+        elif isinstance(node, ast.Attribute | ast.Compare) and _asks_a_family(node):
+            found.add(ast.unparse(node))
+    assert found == set()
+
+
+def _asks_a_family(node: ast.Attribute | ast.Compare) -> bool:
+    if isinstance(node, ast.Attribute):
+        return node.attr in FIELDS
+    return re.search(r"\bfamily\b", ast.unparse(node)) is not None

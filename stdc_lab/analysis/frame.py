@@ -146,7 +146,8 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
     lies beyond it but the timing was noisy; `screened`: not trained, for what theory or the profile says; `gflops` is
     2·MACs/10⁹; `arch` is JSON for `ArchSpec.from_dict`. What is outside the space has its parameters read off its
     architecture where that is possible. `attrs` holds `study_name`, `objectives` (texts), `retimed_at` (ISO text or
-    None), and of a plan `arms` (names) and `control` (the arm that the others are compared with; None without a plan).
+    None), `latency_in` (the runtime, dtype, batch and threads of the latencies; None for eager float32 at batch 1; of a
+    batch, a latency is that of the whole call, and `fps` is 1000 · batch / `latency_ms`), and of a plan `arms` (names) and `control` (the arm that the others are compared with; None without a plan).
 
     folder_or_url: a study's folder, or a storage's URL (`sqlite:///…`); with several studies in it,
     `study_name` says which. Raises `StudyError` if it cannot be read; never makes or changes a file.
@@ -186,7 +187,8 @@ def _frame_of(stored: StoredStudy, known: dict[int, dict[str, Any]]) -> pd.DataF
     in_order = sorted(zip(stored.trials, rows, strict=True), key=lambda pair: pair[0].number)
     frame = with_networks(frame, [network_label(trial) for trial, _ in in_order])
     frame = _feasible_by_means(frame, in_order, stored.config)
-    frame["fps"] = 1000 / frame["latency_ms"]
+    timing = None if stored.config is None else stored.config.latency
+    frame["fps"] = 1000 * (1 if timing is None else timing.batch) / frame["latency_ms"]
     frame["gflops"] = 2 * frame["macs"] / 1e9
     frame["on_front"] = front_of(frame, stored.objectives)
     frame = with_confirmations(frame)
@@ -194,6 +196,7 @@ def _frame_of(stored: StoredStudy, known: dict[int, dict[str, Any]]) -> pd.DataF
         "study_name": stored.name,
         "objectives": [str(objective) for objective in stored.objectives],
         "retimed_at": stored.user_attrs.get("retimed_at"),
+        "latency_in": None if timing is None or timing.is_usual else str(timing),
     }
     frame.attrs = attributes | _arms_of(frame, stored.config)
     return frame

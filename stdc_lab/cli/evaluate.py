@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdc_lab.cli.options import read_size, write_json
+from stdc_lab.cli.options import NETWORK_OF_FILE, read_network, read_size, write_json
 from stdc_lab.cli.progress import progress_line
 from stdc_lab.errors import ConfigError
 
@@ -41,6 +41,7 @@ def evaluate_command(
         ),
     ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored images.")] = False,
+    network: Annotated[str | None, typer.Option(metavar="MODULE:FUNCTION", help=NETWORK_OF_FILE)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     json: Annotated[Path | None, typer.Option(help="Also write it to this file (- for stdout).")] = None,
 ) -> None:
@@ -63,7 +64,7 @@ def evaluate_command(
     chosen = choose_device(device)
     if scale:
         check_scales(scale)
-    found = load_checkpoint(checkpoint)
+    found = load_checkpoint(checkpoint, read_network(network))
     scales = check_scales(scale or [found.evaluation_scale])
     segmenter_of(checkpoint, found)
     name = dataset or _named_by(data)
@@ -166,10 +167,11 @@ def protocol_lines(protocol: EvaluationProtocol) -> list[str]:
     where = "".join(f", {what} {how}" for what, how in data.variant.items())
     scales = ", ".join(f"{scale:g}" for scale in protocol.scales)
     averaged = ", probabilities averaged" if len(protocol.scales) > 1 or protocol.flip else ""
+    network = f"network {protocol.own_network}" if protocol.own_network else f"arch_id {protocol.arch_id}"
     return [
         f"data: {data.name}{where}, {protocol.num_images} validation images, labels {data.size[0]}x{data.size[1]}",
         f"scale {scales}{', and mirrored' if protocol.flip else ''}{averaged}",
-        f"weights: {protocol.checkpoint}, arch_id {protocol.arch_id}, {protocol.num_classes} classes",
+        f"weights: {protocol.checkpoint}, {network}, {protocol.num_classes} classes",
         f"{protocol.precision} on {machine.device} ({machine.processor}), {machine.threads} threads, "
         f"PyTorch {machine.torch}",
         f"mIoU: {protocol.miou_is}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
 import typer
 
-from stdc_lab.cli.options import write_json
+from stdc_lab.cli.options import NETWORK, read_network, write_json
 from stdc_lab.errors import ConfigError, StudyError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def train_command(
     iterations: Annotated[
         int | None, typer.Option(min=1, help="Train so many steps; default: as the YAML says.")
     ] = None,
+    network: Annotated[str | None, typer.Option(metavar="MODULE:FUNCTION", help=f"{NETWORK} In place of arch.")] = None,
     pretrained: Annotated[Path | None, typer.Option(help="A checkpoint of ours whose backbone to begin with.")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Let torch.compile make the step.")] = False,
     json: Annotated[Path | None, typer.Option(help="Also write the result to this file (- for stdout).")] = None,
@@ -51,7 +52,11 @@ def train_command(
     """
     if (study is None) != (trial is None):
         raise ConfigError("--from and --trial: got one of them; allowed: both, a study's folder and a trial's number")
+    if network is not None and study is not None:
+        raise ConfigError("--network: allowed without --from, which says the network itself")
     recipe = _recipe(config, study, trial)
+    if network is not None:
+        recipe = type(recipe).model_validate({**recipe.model_dump(), "arch": None, "own_network": network})
     if iterations is not None:
         recipe = _lengthened(recipe, iterations)
     if compile:
@@ -68,6 +73,7 @@ def train_command(
     from stdc_lab.training.run import Hears, run_training
     from stdc_lab.training.workers import joined_workers
 
+    own = read_network(network)
     with joined_workers(choose_device(device)) as (workers, own_device):
         watcher = TrainingWatcher(speaks=workers.first, errors=json is not None and str(json) == "-")
         with watcher:
@@ -78,6 +84,7 @@ def train_command(
                 dataset,
                 own_device,
                 pretrained=pretrained,
+                own=own,
                 workers=workers,
                 hears=Hears(watcher.account, watcher.progress, watcher.print),
             )
@@ -180,7 +187,7 @@ def _found(study: Path, trial: int, by: RecipeConfig | None) -> RecipeConfig:
     # A folder may be called anything, a training may not.
     name = f"{re.sub('[^A-Za-z0-9_-]', '_', study.resolve().name).lstrip('_-')[:40] or 'study'}_trial{trial}"
     if by is not None:
-        return by.model_copy(update={"arch": arch, "name": f"{name}_{by.name}"[:64]})
+        return by.model_copy(update={"arch": arch, "own_network": None, "name": f"{name}_{by.name}"[:64]})
 
     from stdc_lab.search.folder import read_record
 
@@ -240,7 +247,9 @@ def _say(outcome: TrainingOutcome, folder: Path, say: Callable[[str], None]) -> 
     if outcome.best_miou is not None:
         say(f"best: mIoU {outcome.best_miou:.4f} at iteration {outcome.best_iteration:,}, chosen on these same images")
     _say_mixed(last, say)
-    say(f"kept: {folder}/last.pt, best.pt, curve.csv, curve.png, result.json\nnext: stdc-lab evaluate {folder}/last.pt")
+    again = "" if outcome.own_network is None else f" --network {outcome.own_network}"
+    say(f"kept: {folder}/last.pt, best.pt, curve.csv, curve.png, result.json")
+    say(f"next: stdc-lab evaluate {folder}/last.pt{again}")
 
 
 def _say_mixed(result: TrainResult | ClassifierResult, say: Callable[[str], None]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stdc_lab.arch import presets
 from stdc_lab.config.data import DataConfig, ScenesConfig
@@ -17,8 +17,10 @@ class RecipeConfig(Value):
 
     name: Name
     title: str = ""
-    arch: Arch = presets["stdc1"]
+    arch: Arch | None = presets["stdc1"]
     """A preset's name, or fields; `base: stdc1` and what differs."""
+    own_network: str | None = None
+    """In place of `arch`: what `--network` named on the command line. A file records it; reading that runs nothing."""
     data: DataConfig = ScenesConfig()
     train: TrainConfig = TrainConfig()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -27,6 +29,12 @@ class RecipeConfig(Value):
     that weight decay shrinks, and augmentation of the form `released`, which covers the crop."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 500
     """After how many iterations the training's state is written, beside the times when it is evaluated."""
+
+    @model_validator(mode="after")
+    def _one_network(self) -> Self:
+        if (self.arch is None) == (self.own_network is None):
+            raise ValueError("either arch, or own_network with arch: null, which is what train --network writes")
+        return self
 
     @property
     def training(self) -> TrainConfig:

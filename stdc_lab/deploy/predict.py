@@ -24,7 +24,7 @@ from stdc_lab.deploy.palette import MAX_CLASSES, Classes, classes_of
 from stdc_lab.deploy.pictures import coloured, indexed_png, overlaid, png, side_by_side
 from stdc_lab.errors import CheckpointError, ConfigError
 from stdc_lab.hardware.devices import choose_dtype, place, synchronise
-from stdc_lab.nn import Segmenter, load_checkpoint, strip_heads
+from stdc_lab.nn import OwnNetwork, Segmenter, load_checkpoint, strip_heads, title_of
 
 OnProgress = Callable[[str, int, int], None]
 """Told what is predicted, how many images or frames are done, and how many there are (0: not known)."""
@@ -69,15 +69,19 @@ class Speed:
 
 
 def load_predictor(
-    path: Path, device: torch.device, size: tuple[int, int] | None = None, dataset: str | None = None
+    path: Path,
+    device: torch.device,
+    size: tuple[int, int] | None = None,
+    dataset: str | None = None,
+    own: OwnNetwork | None = None,
 ) -> Predictor:
     """A predictor from one of our files.
 
     size: default: that of the training, if the file says so. dataset: by which the classes are named, default: that
-    of the training. Raises `CheckpointError` if the file cannot be read, or is a classifier's; `ConfigError` for a
-    data set with another number of classes.
+    of the training. own: see `load_checkpoint`. Raises `CheckpointError` if the file cannot be read, or is a
+    classifier's; `ConfigError` for a data set with another number of classes.
     """
-    found = load_checkpoint(path)
+    found = load_checkpoint(path, own)
     network = found.network
     if not isinstance(network, Segmenter):
         raise CheckpointError(f"{path}: got the weights of a classifier; allowed: those of a segmenter")
@@ -265,7 +269,7 @@ def _few(names: Sequence[str]) -> str:
 
 def _panel(rows: Sequence[Row], predictors: Sequence[Predictor]) -> Pixels:
     notes = [
-        f"{show_size(predictor.size) if predictor.size else 'own size'}, arch_id {predictor.network.spec.arch_id}"
+        f"{show_size(predictor.size) if predictor.size else 'own size'}, {title_of(predictor.network)}"
         for predictor in predictors
     ]
     names = [predictor.label for predictor in predictors]

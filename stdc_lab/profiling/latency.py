@@ -35,7 +35,7 @@ class _OfTurns(TypedDict):
     confidence: float
 
 
-def measure_latency(
+def measure_eager(
     networks: Mapping[str, nn.Module],
     config: LatencyConfig,
     device: torch.device,
@@ -43,13 +43,13 @@ def measure_latency(
     *,
     reference: str | None = None,
 ) -> dict[str, LatencyResult]:
-    """Time networks (inference form, eager, channels-last) at batch 1 under the machine's lock, taking turns.
+    """Time networks (inference form, eager, float32, channels-last) under the machine's lock, taking turns.
 
     Results say how many times as fast as the `reference` each is, if one of the names is given. `on_progress` hears
     the share that is done. The networks are moved to the device, channels-last.
     """
     threads = config.threads or default_threads()
-    images = _noise((1, 3, *config.size)).to(device=device, memory_format=torch.channels_last)
+    images = _noise(config.input_shape).to(device=device, memory_format=torch.channels_last)
     graphs = {name: place(Logits(network), device).eval() for name, network in networks.items()}
     with machine_lock(alone=True), cpu_threads(threads), computing(TIMING), torch.inference_mode():
         works = {name: work(graph, images) for name, graph in graphs.items()}
@@ -64,7 +64,7 @@ def measure_latency(
             **of_turns(turns, name),
             device=str(device),
             threads=threads,
-            input_shape=(1, 3, *config.size),
+            input_shape=config.input_shape,
             precision=config.precision,
             arithmetic=ran,
         ).model_copy(update={"peak_memory_bytes": memory[name], **against(turns, name, reference)})

@@ -61,6 +61,8 @@ def summary(frame: pd.DataFrame) -> list[str]:
     """Sentences: how many trials by state, what the front spans, and how it stands to the references; of a plan, how
     its arms stand to the control."""
     sentences = [count_sentence(frame)]
+    if (within := frame.attrs.get("latency_in")) is not None:
+        sentences.append(f"All speak of latency in {within}: milliseconds a call.")
     if is_plan(frame):
         return [*sentences, *arm_sentences(frame)]
     front = front_members(frame)

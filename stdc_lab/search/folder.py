@@ -212,7 +212,9 @@ def study_profile_key(config: StudyConfig, arch_id: str, machine: Environment, n
         arch_id,
         machine,
         num_classes=num_classes,
-        input_shape=(1, 3, *config.latency.size),
+        input_shape=config.latency.input_shape,
+        runtime=config.latency.runtime,
+        dtype=config.latency.dtype,
         compared_with=None if beside is None else beside[1].arch_id,
     )
 

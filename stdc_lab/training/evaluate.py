@@ -183,7 +183,8 @@ def evaluate_checkpoint(
         trained=_plain(checkpoint.protocol),
         protocol=EvaluationProtocol(
             checkpoint=str(path),
-            arch_id=network.spec.arch_id,
+            arch_id=network.description["arch_id"],
+            own_network=network.description.get("own_network"),
             num_classes=network.num_classes,
             data=data,
             num_images=len(dataset.val),

@@ -170,7 +170,7 @@ class TrainingFolder:
         """What was reached, last and best, also as a file."""
         outcome = self.trainer.outcome_type.model_validate(
             {
-                "arch": self.recipe.arch,
+                **self.recipe.model_dump(include={"arch", "own_network"}),
                 "last": self.trainer.result(self.matrix, self.curve.points, self.seconds),
                 f"best_{self.score_name}": self.best["score"],
                 "best_iteration": self.best["iteration"],
@@ -207,8 +207,9 @@ class TrainingFolder:
         return {**recipe, "train": train, **reached, **self.trainer.class_protocol()}
 
     def _identity(self) -> dict[str, str]:
+        described = self.trainer.network.description
         return {
-            "architecture": self.recipe.arch.arch_id,
+            "architecture": described.get("own_network") or described["arch_id"],
             **self.trainer.data_identity(),
             "start": self.start,
             "number of processes": str(self.trainer.workers.count),

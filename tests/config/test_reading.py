@@ -91,7 +91,10 @@ def test_a_study_survives_being_written_as_it_was_run(tmp_path: Path) -> None:
         ("name: [", r"study.yaml:1: not valid YAML"),
         ("- 1", r"study.yaml: got \[1\]; allowed: keys of a StudyConfig"),
         ("", r"study.yaml: got null; allowed: keys of a StudyConfig"),
-        ("name: x\nspace: stdc_cor", r"space: got 'stdc_cor' \(did you mean stdc_core\?\); allowed: stdc_core"),
+        (
+            "name: x\nspace: stdc_cor",
+            r"space: got 'stdc_cor' \(did you mean stdc_core\?\); allowed: decoders, pp_liteseg, regseg, stdc_core",
+        ),
         (
             "name: x\nspace: {name: s, vary: {base_width: {type: int, low: 8, high: 2}}}",
             r"space.vary.base_width: an empty range: low 8 is above high 2",
