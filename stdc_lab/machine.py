@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stdc_lab.errors import StdcLabError
+from stdc_lab.files import lock_holders, open_regular, own_folder
 
 log = logging.getLogger(__name__)
 LOCK_VARIABLE = "STDC_LAB_LOCK"
@@ -65,7 +66,9 @@ class MachineLock:
                 fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
             except BlockingIOError:
                 other = "a training or a timing" if alone else "a timing"
-                log.warning("waiting for the machine's lock: %s of another process is under way", other)
+                holders = "; ".join(lock_holders(descriptor))
+                who = f" ({holders})" if holders else ""
+                log.warning("waiting for the machine's lock: %s of another process is under way%s", other, who)
                 started = time.monotonic()
                 fcntl.flock(descriptor, mode)
                 log.info("got the machine's lock after %.0f s", time.monotonic() - started)
@@ -78,15 +81,20 @@ def machine_lock(*, alone: bool) -> Iterator[MachineLock]:
     """Hold the machine's lock: shared while training, alone while timing. Gives a false one where there is none.
 
     Any number of trainings hold it together; a timer waits until each of them has ended or stepped aside, and they
-    wait for it. It is one file for all processes and users of the machine (or the file that the variable
-    STDC_LAB_LOCK names) and another beside it, and the kernel frees both when a process dies.
+    wait for it. It is one file for all processes of a user and another beside it, in a folder that is the user's
+    alone, and the kernel frees both when a process dies. A file where everybody may write could be held, or replaced
+    by a link, by anybody: users who trust each other share a lock by naming one file in the variable STDC_LAB_LOCK.
+    Without that the timings of two users can overlap, and are noisier then.
     """
     if sys.platform == "win32":
         yield MachineLock()
         return
-    path = Path(os.environ.get(LOCK_VARIABLE) or Path(tempfile.gettempdir()) / "stdc_lab.lock")
+    named = os.environ.get(LOCK_VARIABLE)
+    path = Path(named or Path(tempfile.gettempdir()) / f"stdc_lab-{os.geteuid()}" / "lock")
     descriptors: list[int] = []
     try:
+        if not named:
+            own_folder(path.parent)
         for file in (path, path.with_name(path.name + ".gate")):
             descriptors.append(_open_lock(file))
     except OSError as error:
@@ -108,9 +116,9 @@ def machine_lock(*, alone: bool) -> Iterator[MachineLock]:
 def _open_lock(path: Path) -> int:
     # For reading, which is all that flock needs: so the file that one user made serves every other.
     try:
-        return os.open(path, os.O_RDONLY)
+        return open_regular(path, os.O_RDONLY)
     except FileNotFoundError:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+        descriptor = open_regular(path, os.O_RDONLY | os.O_CREAT)
         with suppress(OSError):
             os.fchmod(descriptor, 0o644)  # whatever the umask
         return descriptor

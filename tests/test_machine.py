@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stdc_lab.errors import StdcLabError
+from stdc_lab.files import LOCKS
 from stdc_lab.machine import machine_lock
 from tests.cli.in_child import context
 
@@ -37,6 +38,9 @@ class Holder:
     def status(self) -> int | None:
         self._process.join(10)
         return self._process.exitcode
+
+    def number(self) -> int | None:
+        return self._process.pid
 
     def end(self) -> None:
         self._process.kill()
@@ -82,6 +86,8 @@ def test_a_timer_is_alone(theirs: str, alone: bool, caplog: pytest.LogCaptureFix
         with machine_lock(alone=alone):
             assert other.status() == 0
     assert "waiting for the machine's lock" in caplog.text
+    if LOCKS.exists():
+        assert f"of another process is under way (process {other.number()}: " in caplog.text
 
 
 def test_a_killed_process_leaves_no_lock() -> None:

@@ -15,7 +15,8 @@ from stdc_lab.arch.families import FAMILIES
 PACKAGE = Path(__file__).parents[1] / "stdc_lab"
 # A room may import those of lower rank only, or itself.
 RANKS = {
-    "errors": 0,
+    "errors": -1,
+    "files": 0,
     "arithmetic": 0,
     "arch": 1,
     "config": 2,

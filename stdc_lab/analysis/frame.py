@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from stdc_lab.arch import ArchSpec
 from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, OF_LATENCY, QUIET_SPREAD, Constraint, Interval, Objective
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
+from stdc_lab.files import write_text
 
 TEXT_COLUMNS = ("state", "arch_id", "trial_key", "reference", "arm", "fingerprint", "latency_note", "reason", "arch")
 WHOLE_COLUMNS = (
@@ -147,7 +146,8 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
     2·MACs/10⁹; `arch` is JSON for `ArchSpec.from_dict`. What is outside the space has its parameters read off its
     architecture where that is possible. `attrs` holds `study_name`, `objectives` (texts), `retimed_at` (ISO text or
     None), `latency_in` (the runtime, dtype, batch and threads of the latencies; None for eager float32 at batch 1; of a
-    batch, a latency is that of the whole call, and `fps` is 1000 · batch / `latency_ms`), and of a plan `arms` (names) and `control` (the arm that the others are compared with; None without a plan).
+    batch, a latency is that of the whole call, and `fps` is 1000 · batch / `latency_ms`), and of a plan `arms` (names)
+    and `control` (the arm that the others are compared with; None without a plan).
 
     folder_or_url: a study's folder, or a storage's URL (`sqlite:///…`); with several studies in it,
     `study_name` says which. Raises `StudyError` if it cannot be read; never makes or changes a file.
@@ -229,20 +229,8 @@ def varied_parameters(frame: pd.DataFrame) -> list[str]:
 
 def write_trials_csv(frame: pd.DataFrame, path: str | Path) -> None:
     """Write a study's frame as CSV; the file appears whole or not at all. Raises `StudyError` if it cannot be."""
-    path = Path(path)
     whole = frame.astype({column: "Int64" for column in WHOLE_COLUMNS if column in frame})
-    partial: str | None = None
-    try:
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            whole.to_csv(file, index=False, lineterminator="\n")
-        os.chmod(partial, 0o644)  # mkstemp's 0600 would hide the file from the rest of the group
-        os.replace(partial, path)
-    except OSError as error:
-        if partial is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(partial)
-        raise StudyError(f"{path}: cannot be written: {error.strerror}") from error
+    write_text(Path(path), whole.to_csv(index=False, lineterminator="\n"), StudyError)
 
 
 def _varied_names(stored: StoredStudy) -> list[str]:
@@ -316,7 +304,7 @@ def _row(trial: FrozenTrial, stored: StoredStudy, retimed: Retimed) -> dict[str,
     row["arch"] = json.dumps(arch) if isinstance(arch, dict) else None
     if isinstance(arch, dict) and not trial.params and stored.config is not None:
         # A network that the space does not contain: its parameters are those of its architecture.
-        with contextlib.suppress(StdcLabError, TypeError):
+        with suppress(StdcLabError, TypeError):
             return row | _read_off(ArchSpec.from_dict(arch), stored.config, row["arm"])
     return row | trial.params
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stdc_lab import files
 from stdc_lab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,7 +68,4 @@ def write_text(text: str, path: Path, option: str) -> None:
     if str(path) == "-":
         sys.stdout.write(text + "\n")
         return
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{option}: {path}: cannot be written: {error.strerror}") from error
+    files.write_text(path, text + "\n", lambda said: ConfigError(f"{option}: {said}"))

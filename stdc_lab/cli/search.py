@@ -89,7 +89,7 @@ def search_command(
     if dry_run:
         from stdc_lab.cli.dry_run import show_dry_run
 
-        wanted = config if trials is None else config.model_copy(update={"trials": trials})
+        wanted = config if trials is None else config.replace(trials=trials)
         show_dry_run(wanted, path, device, json_file)
         return
 

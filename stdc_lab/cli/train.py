@@ -60,7 +60,7 @@ def train_command(
     if iterations is not None:
         recipe = _lengthened(recipe, iterations)
     if compile:
-        recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"compile": True})})
+        recipe = recipe.replace(train=recipe.train.replace(compile=True))
 
     from stdc_lab.cli.search import read_data_option
 
@@ -122,7 +122,7 @@ def pretrain_command(
     if iterations is not None:
         recipe = _lengthened(recipe, iterations)
     if compile:
-        recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"compile": True})})
+        recipe = recipe.replace(train=recipe.train.replace(compile=True))
 
     from stdc_lab.cli.search import read_data_option
 
@@ -187,7 +187,7 @@ def _found(study: Path, trial: int, by: RecipeConfig | None) -> RecipeConfig:
     # A folder may be called anything, a training may not.
     name = f"{re.sub('[^A-Za-z0-9_-]', '_', study.resolve().name).lstrip('_-')[:40] or 'study'}_trial{trial}"
     if by is not None:
-        return by.model_copy(update={"arch": arch, "own_network": None, "name": f"{name}_{by.name}"[:64]})
+        return by.replace(arch=arch, own_network=None, name=f"{name}_{by.name}"[:64])
 
     from stdc_lab.search.folder import read_record
 
@@ -216,7 +216,7 @@ def _lengthened(recipe: Recipe, iterations: int) -> Recipe:
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
         raise ConfigError(f"--iterations: got {iterations}; allowed: {problem[0].lower() + problem[1:]}") from error
-    return cast("Recipe", recipe.model_copy(update={"train": changed}))
+    return cast("Recipe", recipe.replace(train=changed))
 
 
 def _draw(
@@ -235,10 +235,8 @@ def _draw(
         f"{recipe.title or recipe.name}: {recipe.data.name} {size[0]}x{size[1]}, batch {train.batch_size}, rate "
         f"{train.learning_rate:g}, {'averaged' if train.ema_decay else 'last'} weights, seed {recipe.seed}"
     )
-    try:
-        save_png(curve_figure(result.curve, train.iterations, caption, result.computed), path)
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be written: {error.strerror}; everything else of it is kept") from error
+    figure = curve_figure(result.curve, train.iterations, caption, result.computed)
+    save_png(figure, path, lambda said: StudyError(f"{said}; everything else of it is kept"))
 
 
 def _say(outcome: TrainingOutcome, folder: Path, say: Callable[[str], None]) -> None:

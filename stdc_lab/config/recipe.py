@@ -41,6 +41,6 @@ class RecipeConfig(Value):
         """The training with the quirks that `faithful` asks for."""
         if not self.faithful:
             return self.train
-        loss = self.train.loss.model_copy(update={"detail_fusion": "decaying"})
-        augmentation = self.train.augmentation.model_copy(update={"form": "released", "cover": True})
-        return self.train.model_copy(update={"norms": "untrained_backbone", "loss": loss, "augmentation": augmentation})
+        loss = self.train.loss.replace(detail_fusion="decaying")
+        augmentation = self.train.augmentation.replace(form="released", cover=True)
+        return self.train.replace(norms="untrained_backbone", loss=loss, augmentation=augmentation)

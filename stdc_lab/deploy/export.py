@@ -17,10 +17,11 @@ from stdc_lab.data import IMAGE_MEAN, IMAGE_STD
 from stdc_lab.deploy import standalone
 from stdc_lab.deploy.graph import onnx_graph, set_metadata
 from stdc_lab.deploy.palette import MAX_CLASSES, classes_of
-from stdc_lab.deploy.predict import write_file
+from stdc_lab.deploy.predict import refused_out
 from stdc_lab.deploy.runtimes import RUNTIMES, check, compare, expected_logits, missing
 from stdc_lab.deploy.sessions import onnxruntime_session, openvino_session
 from stdc_lab.errors import ConfigError
+from stdc_lab.files import write_bytes
 from stdc_lab.hardware.threads import usable_cores
 from stdc_lab.nn import OwnNetwork, Segmenter, load_checkpoint, strip_heads
 from stdc_lab.nn.checkpoints import Checkpoint, Network
@@ -81,10 +82,10 @@ def export_checkpoint(
     with tempfile.TemporaryDirectory() as folder:
         written = _write(Path(folder), out.name, model, format, metadata)
         agreement = _verify(Path(folder) / out.name, format, network, checked)
-        files = [write_file(out.with_name(file.name), file.read_bytes()) for file in written]
+        files = [write_bytes(out.with_name(file.name), file.read_bytes(), refused_out) for file in written]
     if example:
         script = out.with_name(f"run_{out.stem}.py")
-        files.append(write_file(script, Path(standalone.__file__).read_bytes()))
+        files.append(write_bytes(script, Path(standalone.__file__).read_bytes(), refused_out))
     return Exported(tuple(files), tuple(tuple(some.shape) for some in checked), agreement, metadata)
 
 
@@ -138,7 +139,7 @@ def _check_request(out: Path, format: str) -> None:
 def _write(folder: Path, name: str, model: onnx.ModelProto, format: str, metadata: dict[str, str]) -> list[Path]:
     path = folder / name
     if format == "onnx":
-        path.write_bytes(model.SerializeToString())
+        write_bytes(path, model.SerializeToString())
         return [path]
     import openvino
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from stdc_lab.deploy.inputs import Input, VideoFile, open_video, read_image
 from stdc_lab.deploy.palette import MAX_CLASSES, Classes, classes_of
 from stdc_lab.deploy.pictures import coloured, indexed_png, overlaid, png, side_by_side
 from stdc_lab.errors import CheckpointError, ConfigError
+from stdc_lab.files import write_bytes
 from stdc_lab.hardware.devices import choose_dtype, place, synchronise
 from stdc_lab.nn import OwnNetwork, Segmenter, load_checkpoint, strip_heads, title_of
 
@@ -206,7 +206,7 @@ def predict_images(
         if beside:
             files["side"] = png(side_by_side(image, ids, classes))
         for kind, content in files.items():
-            written.append(write_file(out / f"{item.name}_{kind}.png", content))
+            written.append(write_bytes(out / f"{item.name}_{kind}.png", content, refused_out))
         speeds[0].whole_s += time.perf_counter() - started
         if len(predictors) > 1:
             others = [
@@ -216,7 +216,7 @@ def predict_images(
             rows.append(compared(item.name, image, [ids, *others], classes, width))
             if len(rows) == ROWS or number == len(inputs):
                 name = f"comparison-{-(-number // ROWS)}.png" if pages > 1 else "comparison.png"
-                written.append(write_file(out / name, png(_panel(rows, predictors))))
+                written.append(write_bytes(out / name, png(_panel(rows, predictors)), refused_out))
                 rows.clear()
         if on_progress is not None:
             on_progress("predicting", number, len(inputs))
@@ -250,17 +250,9 @@ def predict_video(
     return speed, path
 
 
-def write_file(path: Path, content: bytes) -> Path:
-    """Write a file that appears whole or not at all; gives its path. Raises `ConfigError` if it cannot be written."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise ConfigError(f"--out: {path}: cannot be written: {error.strerror}") from error
-    return path
+def refused_out(said: str) -> ConfigError:
+    """What to raise where the file of --out cannot be written."""
+    return ConfigError(f"--out: {said}")
 
 
 def _few(names: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from stdc_lab.arch import ArchSpec
 from stdc_lab.config.data import DataConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import CheckpointError, StdcLabError
+from stdc_lab.files import writing
 from stdc_lab.nn.network import Classifier, Segmenter, title_of
 from stdc_lab.nn.own import OwnNetwork, build_own
 from stdc_lab.nn.released import LoadReport, State
@@ -229,14 +230,11 @@ def read_tensors(path: Path) -> Any:
 
 def write_tensors(path: Path, content: Mapping[str, Any]) -> None:
     """Write tensors and plain values; the file appears whole or not at all. Raises `CheckpointError`."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        torch.save(dict(content), partial)
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
-        reason = error.strerror if isinstance(error, OSError) else _first_line(error)
-        raise CheckpointError(f"{path}: cannot be written: {reason}") from error
+    with writing(path, CheckpointError) as partial:
+        try:
+            torch.save(dict(content), partial)
+        except RuntimeError as error:  # PyTorch's word for a full disk
+            raise CheckpointError(f"{path}: cannot be written: {_first_line(error)}") from error
 
 
 def _build(content: Mapping[str, Any], own: OwnNetwork | None) -> Network:

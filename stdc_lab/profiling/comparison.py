@@ -127,9 +127,9 @@ def profile_together(
     where = environment(device, config.threads or default_threads(), TIMING)
     for start, size in zip(range(0, len(results), len(subjects)), request.sizes, strict=True):
         found = results[start : start + len(subjects)]
-        here = config.model_copy(update={"size": size})
+        here = config.replace(size=size)
         timed = _time(subjects, found, request, here, device, tell, on_forecast if start == 0 else None)
-        results[start : start + len(subjects)] = [one.model_copy(update={"environment": where}) for one in timed]
+        results[start : start + len(subjects)] = [one.replace(environment=where) for one in timed]
     return results
 
 
@@ -137,10 +137,10 @@ def _count(subject: Subject, size: tuple[int, int], request: Request) -> Profile
     network = subject.network
     if isinstance(network, OwnSegmenter):
         check_no_heads(network.path, request.heads)
-        return count_own(network, size).model_copy(update={"network": subject.name})
+        return count_own(network, size).replace(network=subject.name)
     if isinstance(network, FamilySegmenter | Classifier):
         found = count(network, size, heads=request.heads, depth=request.depth)
-        return found.model_copy(update={"network": subject.name})
+        return found.replace(network=subject.name)
     return count_baseline(subject.name, network, size)
 
 
@@ -180,12 +180,10 @@ def _time(
             on_progress=tell,
         )
     return [
-        result.model_copy(
-            update={
-                "latency": latencies[subject.name],
-                "stage_latencies": stages.get(subject.name),
-                "runtimes": tuple(one for one in ranked if one.network == subject.name),
-            }
+        result.replace(
+            latency=latencies[subject.name],
+            stage_latencies=stages.get(subject.name),
+            runtimes=tuple(one for one in ranked if one.network == subject.name),
         )
         for subject, result in zip(subjects, counted, strict=True)
     ]

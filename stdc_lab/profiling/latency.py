@@ -67,7 +67,7 @@ def measure_eager(
             input_shape=config.input_shape,
             precision=config.precision,
             arithmetic=ran,
-        ).model_copy(update={"peak_memory_bytes": memory[name], **against(turns, name, reference)})
+        ).replace(peak_memory_bytes=memory[name], **against(turns, name, reference))
         for name in turns.names
     }
 

@@ -60,7 +60,7 @@ def profile(
         return result
     measured = _measured(network, spec, compare_with, config, device, on_progress)
     threads = config.threads or default_threads()
-    return result.model_copy(update={"latency": measured, "environment": environment(device, threads, TIMING)})
+    return result.replace(latency=measured, environment=environment(device, threads, TIMING))
 
 
 def _measured(
@@ -74,7 +74,7 @@ def _measured(
     if compare_with is None or compare_with[1].arch_id == spec.arch_id:
         alone = measure_latency({"network": network}, config, device, on_progress)["network"]
         same = {} if compare_with is None else {"reference": compare_with[0], "times_as_fast": 1.0}
-        return alone.model_copy(update=same)
+        return alone.replace(**same)
     name, other = compare_with
     networks = {"network": network, name: build_model(other, network.num_classes)}
     return measure_latency(networks, config, device, on_progress, reference=name)["network"]

@@ -55,7 +55,7 @@ def published_account(spec: ArchSpec, size: tuple[int, int], num_classes: int) -
     if millions is None or (size, num_classes) != ((224, 224), 1000):
         return None
     done = operations(spec, size, num_classes, head="cls")
-    return account("ptflops", done, millions * 10**6).model_copy(update={"rounded_to": 10**6})
+    return account("ptflops", done, millions * 10**6).replace(rounded_to=10**6)
 
 
 def _module_pooling(done: tuple[Operation, ...]) -> AccountRow:

@@ -86,7 +86,7 @@ def measure_latency(
         networks, [runtime], config, device, batches=(config.batch,), reference=beside, on_progress=tell
     )
     said = {"runtime": config.runtime, "dtype": config.dtype, "reference": reference}
-    latencies = {one.network: one.latency.model_copy(update=said) for one in found if one.latency is not None}
+    latencies = {one.network: one.latency.replace(**said) for one in found if one.latency is not None}
     failed = [f"{one.network}: {one.reason}" for one in found if one.latency is None]
     if failed:
         raise StdcLabError(f"not timed in {config}: {'; '.join(failed)}")
@@ -206,7 +206,7 @@ def _ranked(
             arithmetic=None if one.runtime.modules else describe(one.runtime.arithmetic, images.device),
         )
         compared = against(turns, name, None if reference is None else _joined(reference))
-        latency = latency.model_copy(update={"peak_memory_bytes": one.memory, "making_s": one.making_s, **compared})
+        latency = latency.replace(peak_memory_bytes=one.memory, making_s=one.making_s, **compared)
         results.append(_result(key[0], one.runtime, images, latency=latency, agreement=one.agreement))
     return sorted(results, key=lambda result: result.latency.median_ms if result.latency else 0.0)
 

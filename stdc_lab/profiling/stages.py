@@ -51,7 +51,7 @@ def measure_stages(
 
     with machine_lock(alone=True), cpu_threads(threads), computing(TIMING), torch.inference_mode():
         calls = {"whole": timed(lambda: graph(images), device), "watched": timed(watched, device)}
-        turns = take_turns(calls, config.model_copy(update={"attempts": 1}))
+        turns = take_turns(calls, config.replace(attempts=1))
     whole = turns.of("whole")
     # Without those of the warm-up and of the gaps between blocks.
     milliseconds = np.array(watch.milliseconds[-len(turns.counted) :])[turns.counted]

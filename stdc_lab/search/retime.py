@@ -93,7 +93,7 @@ def retime_study(
             key = study_profile_key(config, arch_id, here, classes)
             known = read_profile(folder, key)
             if known is not None:
-                keep_profile(folder, key, known.model_copy(update={"latency": latency}))
+                keep_profile(folder, key, known.replace(latency=latency))
         back = _queue_again(study, folder, screened)
         if back:
             say(

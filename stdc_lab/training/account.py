@@ -88,7 +88,7 @@ def _colour(augmentation: Augmentation) -> str:
 
 def _missing_heads(recipe: RecipeConfig) -> dict[str, str]:
     """What is trained without, though it was asked for."""
-    if not recipe.training.heads.auxiliary or recipe.arch.auxiliary_strides:
+    if recipe.arch is None or not recipe.training.heads.auxiliary or recipe.arch.auxiliary_strides:
         return {}
     return {"heads": f"no auxiliary ones: the family {recipe.arch.family} has none, so it is trained without"}
 

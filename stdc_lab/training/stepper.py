@@ -200,7 +200,7 @@ class Stepper(ABC, Generic[Network, Config]):
         if before is None:
             return (here,)
         stretches = tuple(Computing.model_validate(stretch) for stretch in before)
-        same = stretches[-1].model_copy(update={"after": here.after}) == here
+        same = stretches[-1].replace(after=here.after) == here
         return stretches if same or self.iteration == self.config.iterations else (*stretches, here)
 
     def steps(self) -> Iterator[tuple[float, float]]:
