@@ -71,11 +71,13 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = function(*args, **(kwargs or {}))
+        written = output[0] if isinstance(output, tuple) else output  # a maximum also says where it was
         name = str(function).split(".")[1]
         if name not in LOOKS:
             read = [memory(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
             features = tuple(number for number in read if number not in self.weights)
-            self.ran.append(Ran(KINDS[name], features, memory(output), output.numel()))
+            kind = "channel mean" if name == "mean" and list(args[1]) == [1] else KINDS[name]
+            self.ran.append(Ran(kind, features, memory(written), written.numel()))
         self.kept.append(output)
         return output
 
