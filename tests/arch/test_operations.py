@@ -31,7 +31,6 @@ KINDS = {
     "relu_": "ReLU",
     "avg_pool2d": "average pooling",
     "adaptive_avg_pool2d": "global pooling",
-    "_adaptive_avg_pool2d": "adaptive pooling",
     "adaptive_max_pool2d": "global max pooling",
     "amax": "channel maximum",
     "rsub": "one minus",
@@ -76,7 +75,11 @@ class Recorder(TorchDispatchMode):
         if name not in LOOKS:
             read = [memory(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
             features = tuple(number for number in read if number not in self.weights)
-            kind = "channel mean" if name == "mean" and list(args[1]) == [1] else KINDS[name]
+            kind = KINDS[name]
+            if name == "mean" and list(args[1]) == [1]:
+                kind = "channel mean"
+            if kind == "global pooling" and written.shape[2:] != (1, 1):
+                kind = "adaptive pooling"
             self.ran.append(Ran(kind, features, memory(written), written.numel()))
         self.kept.append(output)
         return output
