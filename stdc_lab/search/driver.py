@@ -36,6 +36,7 @@ from stdc_lab.search.folder import (
 )
 from stdc_lab.search.ledger import Ledger, take_up_abandoned
 from stdc_lab.search.loop import Search
+from stdc_lab.search.objectives import check_classes
 from stdc_lab.search.propose import enqueue_known
 from stdc_lab.search.stopping import Stop
 from stdc_lab.search.watcher import Watcher
@@ -98,6 +99,7 @@ def run_study(
         raise StudyError(f"{folder}: no study to confirm; run the search first")
     check_same_study(config, folder)
     dataset = load_dataset(config.data, data_path, progress=watcher.data)
+    check_classes(config, dataset.class_names)
     with ExitStack() as stack:
         stack.enter_context(driver_lock(folder))
         stack.enter_context(storage_at_work(folder))
