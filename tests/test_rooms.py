@@ -90,9 +90,8 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 KNOW_FAMILIES = {"arch", "nn"}
-DRAWINGS = {"drawing.py", "drawing_data.py", "drawing_modules.py"}  # of STDC's topology, until they are drawn by graph
-ALIKE_ELSEWHERE = {"kind", "interpolation"}
-OUTSIDE = [path for path in FILES if room_of(path) not in KNOW_FAMILIES and path.name not in DRAWINGS]
+ALIKE_ELSEWHERE = {"kind", "interpolation", "dilations"}  # of operations, of an enlarging block, of a drawn part
+OUTSIDE = [path for path in FILES if room_of(path) not in KNOW_FAMILIES]
 
 
 def concrete_names() -> set[str]:

@@ -88,10 +88,9 @@ def export_command(
     done = export_checkpoint(checkpoint, out, format, size=wanted, dynamic=dynamic, example=example, own=own)
     shapes = ", ".join("×".join(map(str, shape)) for shape in done.shapes)
     names = "named" if "class_names" in done.metadata else "without names"
-    typer.echo(
-        f"{checkpoint}: {done.metadata['network']} ({done.metadata.get('own_network') or done.metadata['arch_id']}), "
-        f"{done.metadata['num_classes']} classes {names}"
-    )
+    own_path = done.metadata.get("own_network")
+    title = f"network {own_path}" if own_path else f"arch_id {done.metadata['arch_id']}"
+    typer.echo(f"{checkpoint}: {done.metadata['network']} ({title}), {done.metadata['num_classes']} classes {names}")
     typer.echo(
         f"  run on {shapes}: largest error {done.agreement.max_rel_error:.1e} of the largest logit, the same class in "
         f"{done.agreement.argmax_share:.2%}"

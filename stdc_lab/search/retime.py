@@ -83,7 +83,7 @@ def retime_study(
         measured = time_in_groups(specs, config.latency, classes, chosen, config.compared_with, on_progress)
         made = [one.making_s for one in measured.values() if one.making_s is not None]
         if made:
-            say(f"making the {len(made)} networks in {config.latency} took {sum(made):.0f} s, which no latency holds")
+            say(f"made in {config.latency}: {len(made)} in {sum(made):.0f} s, which no latency holds")
         study.set_user_attr("retimed", {key: value.model_dump(mode="json") for key, value in measured.items()})
         study.set_user_attr(
             "retimed_on", environment(chosen, next(iter(measured.values())).threads).model_dump(mode="json")
