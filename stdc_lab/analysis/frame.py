@@ -13,16 +13,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from optuna.trial import FrozenTrial
 
 from stdc_lab.analysis.confirmation import comparable_values, with_confirmations
 from stdc_lab.analysis.networks import SCORES, network_label, with_networks
 from stdc_lab.analysis.pareto import pareto_front
-from stdc_lab.analysis.storage import StoredStudy, StudyReader, read_storage
 from stdc_lab.arch import ArchSpec
 from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, OF_LATENCY, QUIET_SPREAD, Constraint, Interval, Objective
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
+from stdc_lab.storage import StoredStudy, StoredTrial, StudyReader, read_storage
 
 TEXT_COLUMNS = ("state", "arch_id", "trial_key", "reference", "arm", "fingerprint", "latency_note", "reason", "arch")
 WHOLE_COLUMNS = (
@@ -173,12 +172,11 @@ class GrowingStudy:
 def _frame_of(stored: StoredStudy, known: dict[int, dict[str, Any]]) -> pd.DataFrame:
     """known: the rows of finished trials by number, taken from here and added to."""
     names = _varied_names(stored)
-    retimed = stored.user_attrs.get("retimed")
-    latencies = Retimed(retimed if isinstance(retimed, dict) else {}, stored.config)
+    latencies = Retimed(stored.notes.retimed or {}, stored.config)
     rows = []
     for trial in stored.trials:
         row = known.get(trial.number) or _row(trial, stored, latencies)
-        if trial.state.is_finished():
+        if trial.is_finished:
             known[trial.number] = row
         rows.append(row)
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *names])
@@ -193,7 +191,7 @@ def _frame_of(stored: StoredStudy, known: dict[int, dict[str, Any]]) -> pd.DataF
     attributes: dict[Hashable, Any] = {
         "study_name": stored.name,
         "objectives": [str(objective) for objective in stored.objectives],
-        "retimed_at": stored.user_attrs.get("retimed_at"),
+        "retimed_at": stored.notes.retimed_at,
     }
     frame.attrs = attributes | _arms_of(frame, stored.config)
     return frame
@@ -286,40 +284,39 @@ class Retimed:
         return anew.get("median_ms") if isinstance(anew, dict) else None
 
 
-def _row(trial: FrozenTrial, stored: StoredStudy, retimed: Retimed) -> dict[str, Any]:
-    attributes = trial.user_attrs
+def _row(trial: StoredTrial, stored: StoredStudy, retimed: Retimed) -> dict[str, Any]:
+    notes, attributes = trial.notes, trial.notes.attributes()
     row: dict[str, Any] = {name: attributes.get(name) for name in COPIED}
     row |= {
         "number": trial.number,
-        "state": trial.state.name,
+        "state": trial.state,
         "on_front": False,
         "retimed": False,
     }
-    if trial.state.name == "COMPLETE" and trial.values:
+    if trial.state == "COMPLETE" and trial.values:
         told = zip(stored.objectives, trial.values, strict=True)
         row |= {one.figure: value for one, value in told if row.get(one.figure) is None}
     if row["arm"] is not None or row["reference"] is not None:  # asked for by name: a row of its own all the same
         row["same_training_as"], row["duplicate_of"] = row["duplicate_of"], None
     row["latency_ms_in_search"] = row["latency_ms"]
     row |= {name: attributes.get(name) for name in ("latency_ratio_low", "latency_ratio_high")}
-    row |= retimed.of(str(attributes.get("arch_id")), row["latency_ratio"])
-    row["control"] = bool(attributes.get("control"))
-    row["screened"] = bool(attributes.get("screened"))
+    row |= retimed.of(str(notes.arch_id), row["latency_ratio"])
+    row["control"] = bool(notes.control)
+    row["screened"] = bool(notes.screened)
     if row["latency_noisy"] is None:  # of an older version, or never timed
         row["latency_noisy"] = (row["latency_spread"] or 0) > QUIET_SPREAD
     row["feasible"] = _is_feasible(trial, stored.config, row)
     row["doubtful"] = _is_doubtful(stored.config, row)
-    arch = attributes.get("arch")
-    row["arch"] = json.dumps(arch) if isinstance(arch, dict) else None
-    if isinstance(arch, dict) and not trial.params and stored.config is not None:
+    row["arch"] = None if notes.arch is None else json.dumps(notes.arch)
+    if notes.arch is not None and not trial.params and stored.config is not None:
         # A network that the space does not contain: its parameters are those of its architecture.
         with contextlib.suppress(StdcLabError, TypeError):
-            return row | _read_off(ArchSpec.from_dict(arch), stored.config, row["arm"])
-    return row | trial.params
+            return row | _read_off(ArchSpec.from_dict(notes.arch), stored.config, row["arm"])
+    return {**row, **trial.params}
 
 
 def _feasible_by_means(
-    frame: pd.DataFrame, trials: Sequence[tuple[FrozenTrial, Mapping[str, Any]]], config: StudyConfig | None
+    frame: pd.DataFrame, trials: Sequence[tuple[StoredTrial, Mapping[str, Any]]], config: StudyConfig | None
 ) -> pd.DataFrame:
     """Judge networks with several seeds by their means, where a constraint is on a score. trials: with their rows."""
     if config is None or not any(constraint.figure in SCORES for constraint in config.constraints):
@@ -332,9 +329,9 @@ def _feasible_by_means(
     return frame
 
 
-def _is_feasible(trial: FrozenTrial, config: StudyConfig | None, row: Mapping[str, Any]) -> bool:
+def _is_feasible(trial: StoredTrial, config: StudyConfig | None, row: Mapping[str, Any]) -> bool:
     """Whether no limit or constraint is known to be broken, by the latencies that the row holds."""
-    excess = trial.constraints
+    excess = dict(trial.constraints)
     for constraint in config.constraints if config is not None else ():
         value = row.get(constraint.figure)
         if value is not None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import optuna
-from optuna.trial import TrialState
 
 from stdc_lab.analysis.frame import load_study, write_trials_csv
 from stdc_lab.arch.costs import total_cost
@@ -27,7 +26,7 @@ from stdc_lab.search.folder import (
     study_profile_key,
 )
 from stdc_lab.search.known_costs import KnownCosts, is_suspect
-from stdc_lab.search.ledger import FAILED_AT_ITS_POINT, Ledger, Searched, give_back
+from stdc_lab.search.ledger import Ledger
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profiled, Scored, Stepped, Task
 from stdc_lab.search.objective import Candidate, clear, keep_reasons, tidy
 from stdc_lab.search.objectives import ScreenedOutError, is_to_time_again, screened_by_profile, unmeasured
@@ -45,6 +44,7 @@ from stdc_lab.search.samplers import RandomPoints
 from stdc_lab.search.stopping import Stop
 from stdc_lab.search.watchdog import Watchdog
 from stdc_lab.search.watcher import Watcher
+from stdc_lab.storage import Searched, TrialNotes, give_back, tell_failed, trials_of
 
 MAX_FAILURES_IN_A_ROW = 3
 MAX_SCREENED_IN_A_ROW = 2000
@@ -106,10 +106,11 @@ class Search:
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.study)
-        self.pruner = Pruner(self.config, self.folder, self.study.get_trials(deepcopy=False))
+        trials = trials_of(self.study)
+        self.pruner = Pruner(self.config, self.folder, trials)
         self.stale = self._is_stale()
         here = next(iter(self.machines.values())).fingerprint if self.machines else None
-        self.costs = KnownCosts(self.study.get_trials(deepcopy=False), here)
+        self.costs = KnownCosts(trials, here)
         self.random_points = RandomPoints(self.config.space, self.config.seed)
 
     @property
@@ -168,7 +169,7 @@ class Search:
         """Draw a candidate, and train it unless that was done, or is being done, before. False: nothing new is left
         beside what is at work."""
         trials = Searched(self.study).get_trials(deepcopy=False)
-        queued = self.confirming or any(trial.state == TrialState.WAITING for trial in trials)
+        queued = self.confirming or any(trial.state.name == "WAITING" for trial in trials)
         twins = sum(len(running.twins) for running in self.running.values())
         point = None
         if not queued and draws_at_random(self.config, self.ledger, twins):
@@ -196,14 +197,15 @@ class Search:
             self._screen(trial, out)
             return True
         except StdcLabError as error:  # left open, the same point would end every later call too
-            self._fail(trial, str(error))
+            tell_failed(self.study, trial, str(error))
             raise
         self.ledger.tried.add(key)
         twin = next((running for running in self.running.values() if running.key == key), None)
         if twin is not None:
             twin.twins.append(trial)
             return True
-        if trial.user_attrs.get("in_smaller_parts"):
+        noted = TrialNotes.read(trial)
+        if noted.in_smaller_parts:
             candidate = candidate.in_smaller_parts() or candidate
         self.watcher.trial_started(candidate, self.done, self.wanted)
         before = self.ledger.number_of.get(key)
@@ -213,8 +215,8 @@ class Search:
                 self.pruner.add(record)
             self._tell(trial, candidate, record, before)
             return True
-        count, iteration = trial.user_attrs.get("lost_workers", (0, 0))
-        self.running[worker] = running = Running(trial, candidate, worker, key, lost=(count, iteration))
+        lost = noted.lost_workers or (0, 0)
+        self.running[worker] = running = Running(trial, candidate, worker, key, lost=lost)
         self._give(running)
         return True
 
@@ -225,8 +227,7 @@ class Search:
         while (key := candidate.key(self.config)) in at_work or key in self.ledger.number_of:
             candidate = replace(candidate, seed=candidate.seed + 1)
         if candidate is not first:
-            trial.set_user_attr("seed", candidate.seed)
-            trial.set_user_attr("trial_key", key)
+            TrialNotes(seed=candidate.seed, trial_key=key).write(trial)
         return candidate
 
     def _give(self, running: Running) -> None:
@@ -279,7 +280,7 @@ class Search:
                     self._end(running, reason, of_the_point=killed)
                     return
                 running.lost = (count, max(iteration, running.iteration))
-                running.trial.set_user_attr("lost_workers", running.lost)
+                TrialNotes(lost_workers=running.lost).write(running.trial)
                 self.watcher.trial_again(candidate, reason)
                 self._give(running)
 
@@ -290,7 +291,7 @@ class Search:
         if reason is None:
             return
         for trial in (running.trial, *running.twins):
-            self._fail(trial, reason)
+            tell_failed(self.study, trial, reason)
         raise StudyError(f"{self.folder}: {reason}")
 
     def _again_in_smaller_parts(self, running: Running, reason: str) -> None:
@@ -298,7 +299,7 @@ class Search:
         if smaller is None:
             self._end(running, reason, of_the_point=True)
             return
-        running.trial.set_user_attr("in_smaller_parts", smaller.retried)
+        TrialNotes(in_smaller_parts=smaller.retried).write(running.trial)
         clear(self.folder / RUNS_FOLDER / running.key)
         running.candidate = smaller
         self.watcher.trial_again(smaller, reason)
@@ -325,7 +326,7 @@ class Search:
         try:
             told = tell(self.study, trial, record, self.config, duplicate_of)
         except StudyError as error:  # an objective that came out empty: left open, it would end every later call too
-            self._fail(trial, str(error))
+            tell_failed(self.study, trial, str(error))
             self._count_failure(candidate, str(error))
             return
         self.ledger.add(told)
@@ -348,7 +349,7 @@ class Search:
     def _end(self, running: Running, reason: str, *, of_the_point: bool = False) -> None:
         """A trial has come to nothing, and with it those that waited for its result."""
         if of_the_point:
-            running.trial.set_user_attr(FAILED_AT_ITS_POINT, True)
+            TrialNotes(failed_at_its_point=True).write(running.trial)
         del self.running[running.worker]
         folder = self.folder / RUNS_FOLDER / running.key
         if running.candidate.retried is not None:
@@ -356,7 +357,7 @@ class Search:
         else:
             keep_reasons(folder)
         for trial in (running.trial, *running.twins):
-            self._fail(trial, reason)
+            tell_failed(self.study, trial, reason)
         self._count_failure(running.candidate, reason)
 
     def _count_failure(self, candidate: Candidate, reason: str) -> None:
@@ -364,10 +365,6 @@ class Search:
         self.failures += 1
         if self.failures >= MAX_FAILURES_IN_A_ROW:
             raise StudyError(f"{self.folder}: {self.failures} trials failed in a row, the last one: {reason}")
-
-    def _fail(self, trial: optuna.Trial, reason: str) -> None:
-        trial.set_user_attr("reason", reason)
-        self.study.tell(trial, state=TrialState.FAIL)
 
     def _give_all_back(self) -> None:
         """Stop what is under way; it waits in the queue for the next call, with the states of its trainings."""

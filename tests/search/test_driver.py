@@ -420,7 +420,7 @@ def test_a_storage_that_cannot_be_written_is_said_plainly(
     def read_only(path: Path, timeout: float) -> sqlite3.Connection:
         return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=timeout)
 
-    monkeypatch.setattr("stdc_lab.search.folder.sqlite3", SimpleNamespace(connect=read_only))
+    monkeypatch.setattr("stdc_lab.storage.writing.sqlite3", SimpleNamespace(connect=read_only))
     with pytest.raises(StudyError, match=r"study\.db: cannot be written \(attempt to write a readonly database\)"):
         run_study(study_config(references=["stdc1"]), study, trials=99, crew=crew)
     assert load_study(study).equals(before)

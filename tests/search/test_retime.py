@@ -21,9 +21,9 @@ from stdc_lab.records import LatencyResult
 from stdc_lab.search import groups as groups_module
 from stdc_lab.search import loop as loop_module
 from stdc_lab.search import retime_study, run_study
-from stdc_lab.search.folder import open_study
 from stdc_lab.search.groups import GROUP, time_in_groups
 from stdc_lab.search.known_costs import IMPLAUSIBLE
+from stdc_lab.storage import open_study
 from tests.search.scripted import ScriptedCrew, timing
 from tests.search.test_driver import DECODER, study_config
 
