@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
@@ -15,7 +15,6 @@ from stdc_lab.arch.costs import total_cost
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
 from stdc_lab.records import Circumstances, Environment, ProfileResult, TrialRecord
-from stdc_lab.search.confirm import next_confirmation
 from stdc_lab.search.crew import Crew, Worker
 from stdc_lab.search.folder import (
     CSV_FILE,
@@ -30,21 +29,13 @@ from stdc_lab.search.ledger import Ledger
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profiled, Scored, Stepped, Task
 from stdc_lab.search.objective import Candidate, clear, keep_reasons, tidy
 from stdc_lab.search.objectives import ScreenedOutError, is_to_time_again, screened_by_profile, unmeasured
-from stdc_lab.search.propose import (
-    draw_candidate,
-    draws_at_random,
-    make_sampler,
-    next_trial,
-    random_point,
-    tell,
-    tell_screened,
-)
+from stdc_lab.search.propose import tell, tell_screened
+from stdc_lab.search.proposer import Proposer
 from stdc_lab.search.pruning import Pruner
-from stdc_lab.search.samplers import RandomPoints
 from stdc_lab.search.stopping import Stop
 from stdc_lab.search.watchdog import Watchdog
 from stdc_lab.search.watcher import Watcher
-from stdc_lab.storage import Searched, TrialNotes, give_back, tell_failed, trials_of
+from stdc_lab.storage import TrialNotes, give_back, tell_failed, trials_of
 
 MAX_FAILURES_IN_A_ROW = 3
 MAX_SCREENED_IN_A_ROW = 2000
@@ -100,8 +91,6 @@ class Search:
     running: dict[Worker, Running] = field(default_factory=dict)
     failures: int = 0
     screened: int = 0
-    exhausted: bool = False
-    """Whether nothing is left to try: all of a plan was."""
     _csv_due: float = 0.0
 
     def __post_init__(self) -> None:
@@ -111,7 +100,9 @@ class Search:
         self.stale = self._is_stale()
         here = next(iter(self.machines.values())).fingerprint if self.machines else None
         self.costs = KnownCosts(trials, here)
-        self.random_points = RandomPoints(self.config.space, self.config.seed)
+        self.proposer = Proposer(
+            self.study, self.config, self.folder, self.wanted, self.num_classes, self.confirming, self.here, self.ledger
+        )
 
     @property
     def done(self) -> int:
@@ -142,7 +133,7 @@ class Search:
             return "interrupted"
         if stop.late:
             return "the time is over"
-        if self.exhausted:
+        if self.proposer.exhausted:
             return f"not all of the {'confirmation' if self.confirming else 'plan'} could be trained"
         return f"the last {self.config.stale_trials} trials have not made the front's hypervolume grow"
 
@@ -154,7 +145,7 @@ class Search:
         left = PROPOSALS_AT_ONCE
         for worker in self.crew.workers:
             while worker not in self.running and self.done + len(self.running) < self.wanted:
-                if stop.soon or stop.late or self.exhausted or self.stale:
+                if stop.soon or stop.late or self.proposer.exhausted or self.stale:
                     return False
                 if self.running and self.screened >= MAX_SCREENED_IN_A_ROW:
                     return False  # what is at work may teach the sampler
@@ -168,29 +159,12 @@ class Search:
     def _propose(self, worker: Worker) -> bool:
         """Draw a candidate, and train it unless that was done, or is being done, before. False: nothing new is left
         beside what is at work."""
-        trials = Searched(self.study).get_trials(deepcopy=False)
-        queued = self.confirming or any(trial.state.name == "WAITING" for trial in trials)
         twins = sum(len(running.twins) for running in self.running.values())
-        point = None
-        if not queued and draws_at_random(self.config, self.ledger, twins):
-            point = random_point(self.random_points, len(trials), self.config, self.num_classes, self.ledger, self.here)
-            if point is None and self.running:
-                return False
-            if point is None:
-                raise StudyError(
-                    f"{self.folder}: {self.ledger.trained} of {self.wanted} trials trained, and nothing new is left: "
-                    f"of the search space, {self.random_points.what_was_looked_at} were tried before or do not meet "
-                    "its limits; ask for fewer --trials, loosen limits, or widen the space"
-                )
-        self.study.sampler = make_sampler(self.config, len(trials), point)
-        trial = next_confirmation(self.study) if self.confirming else next_trial(self.study, self.config)
+        trial = self.proposer.next(twins, at_work=bool(self.running))
         if trial is None:
-            self.exhausted = True
-            return True
+            return self.proposer.exhausted
         try:
-            candidate = draw_candidate(trial, self.config, self.num_classes, self.here)
-            if self.config.known_training == "new_seed" and not candidate.named:
-                candidate = self._with_new_seed(trial, candidate)
+            candidate = self.proposer.candidate_of(trial, {running.key for running in self.running.values()})
             key = candidate.key(self.config)
             record = read_record(self.folder, key)
         except ScreenedOutError as out:
@@ -219,16 +193,6 @@ class Search:
         self.running[worker] = running = Running(trial, candidate, worker, key, lost=lost)
         self._give(running)
         return True
-
-    def _with_new_seed(self, trial: optuna.Trial, candidate: Candidate) -> Candidate:
-        """The same training with the first seed, from the study's on, with which it was not done and is not at work."""
-        at_work = {running.key for running in self.running.values()}
-        first = candidate
-        while (key := candidate.key(self.config)) in at_work or key in self.ledger.number_of:
-            candidate = replace(candidate, seed=candidate.seed + 1)
-        if candidate is not first:
-            TrialNotes(seed=candidate.seed, trial_key=key).write(trial)
-        return candidate
 
     def _give(self, running: Running) -> None:
         """Let a worker have a trial, with its cost where that is known well enough."""
