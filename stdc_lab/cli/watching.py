@@ -21,7 +21,7 @@ from stdc_lab.cli.status import LIVE_ROWS, doubts, results_table, sparkline, tra
 from stdc_lab.records import ProfileResult, TrialRecord
 from stdc_lab.reporting.words import confirmation_sentences
 from stdc_lab.search import Watcher
-from stdc_lab.search.objective import Candidate
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.storage import STORAGE_FILE
 from stdc_lab.training import Progress as TrainingProgress
 

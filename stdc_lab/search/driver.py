@@ -30,6 +30,7 @@ from stdc_lab.search.folder import (
 from stdc_lab.search.ledger import Ledger
 from stdc_lab.search.loop import Search
 from stdc_lab.search.propose import enqueue_known
+from stdc_lab.search.scoring import find_scorer
 from stdc_lab.search.stopping import Stop
 from stdc_lab.search.watcher import Watcher
 from stdc_lab.storage import STORAGE_FILE, open_study, storage_at_work, take_up_abandoned, trials_of
@@ -88,6 +89,7 @@ def run_study(
         chosen = [torch.device(worker.device) for worker in crew.workers]
     if confirm is not None and not (folder / STORAGE_FILE).exists():
         raise StudyError(f"{folder}: no study to confirm; run the search first")
+    find_scorer(config.scorer)
     check_same_study(config, folder)
     dataset = load_dataset(config.data, data_path, progress=watcher.data)
     with ExitStack() as stack:

@@ -15,6 +15,7 @@ from stdc_lab.arch.costs import total_cost
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
 from stdc_lab.records import Circumstances, Environment, ProfileResult, TrialRecord
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.crew import Crew, Worker
 from stdc_lab.search.folder import (
     CSV_FILE,
@@ -27,7 +28,7 @@ from stdc_lab.search.folder import (
 from stdc_lab.search.known_costs import KnownCosts, is_suspect
 from stdc_lab.search.ledger import Ledger
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profiled, Scored, Stepped, Task
-from stdc_lab.search.objective import Candidate, clear, keep_reasons, tidy
+from stdc_lab.search.objective import clear, keep_reasons, tidy
 from stdc_lab.search.objectives import ScreenedOutError, is_to_time_again, screened_by_profile, unmeasured
 from stdc_lab.search.propose import tell, tell_screened
 from stdc_lab.search.proposer import Proposer

@@ -10,7 +10,7 @@ from stdc_lab.config.objectives import OF_LATENCY, Constraint, Figure, Interval
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
 from stdc_lab.records import ProfileResult, TrialRecord
-from stdc_lab.search.objective import Candidate
+from stdc_lab.search.candidate import Candidate
 
 Figures = Mapping[Figure, float | None]
 OF_TRAINING: tuple[Figure, ...] = ("miou", "boundary_f")

@@ -13,8 +13,8 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.errors import StdcLabError
 from stdc_lab.records import Circumstances, ProfileResult, TrialRecord
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.ledger import Ledger
-from stdc_lab.search.objective import Candidate
 from stdc_lab.search.objectives import (
     Figures,
     ScreenedOutError,

@@ -11,9 +11,9 @@ import optuna
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
 from stdc_lab.records import Circumstances
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.confirm import next_confirmation
 from stdc_lab.search.ledger import Ledger
-from stdc_lab.search.objective import Candidate
 from stdc_lab.search.propose import draw_candidate, draws_at_random, make_sampler, next_trial, random_point
 from stdc_lab.search.samplers import Point, RandomPoints
 from stdc_lab.storage import Searched, TrialNotes

@@ -23,9 +23,9 @@ from stdc_lab.nn import load_checkpoint
 from stdc_lab.records import Circumstances, ProfileResult, TrialRecord, trial_key
 from stdc_lab.search import Crew, Watcher, retime_study, run_study
 from stdc_lab.search import driver as driver_module
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.driver import circumstances
 from stdc_lab.search.folder import check_same_data, driver_lock
-from stdc_lab.search.objective import Candidate
 from stdc_lab.search.propose import enqueue_known
 from stdc_lab.training import Progress
 from tests.data.trees import write_own

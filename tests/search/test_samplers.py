@@ -15,9 +15,9 @@ from stdc_lab.config.space import SearchSpace
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
 from stdc_lab.search import samplers as samplers_module
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.ledger import Ledger
 from stdc_lab.search.messages import Failed
-from stdc_lab.search.objective import Candidate
 from stdc_lab.search.propose import draws_at_random
 from stdc_lab.search.samplers import RandomPoints, Tpe, known_points
 from stdc_lab.storage.views import lessons

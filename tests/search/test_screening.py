@@ -15,8 +15,9 @@ from stdc_lab.records import LatencyResult, ProfileResult, TrialRecord
 from stdc_lab.search import loop as loop_module
 from stdc_lab.search import objective as objective_module
 from stdc_lab.search import run_study
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.known_costs import IMPLAUSIBLE, KnownCosts
-from stdc_lab.search.objective import Candidate, measure_cost
+from stdc_lab.search.objective import measure_cost
 from stdc_lab.search.pruning import Pruner
 from stdc_lab.storage import StoredTrial, open_study, trials_of
 from tests.search.scripted import ScriptedCrew, timing
