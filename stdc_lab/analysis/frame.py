@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from stdc_lab.arch import ArchSpec
 from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, OF_LATENCY, QUIET_SPREAD, Constraint, Interval, Objective
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
+from stdc_lab.files import write_text
 from stdc_lab.storage import StoredStudy, StoredTrial, StudyReader, read_storage
 
 TEXT_COLUMNS = ("state", "arch_id", "trial_key", "reference", "arm", "fingerprint", "latency_note", "reason", "arch")
@@ -146,7 +145,9 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
     lies beyond it but the timing was noisy; `screened`: not trained, for what theory or the profile says; `gflops` is
     2·MACs/10⁹; `arch` is JSON for `ArchSpec.from_dict`. What is outside the space has its parameters read off its
     architecture where that is possible. `attrs` holds `study_name`, `objectives` (texts), `retimed_at` (ISO text or
-    None), and of a plan `arms` (names) and `control` (the arm that the others are compared with; None without a plan).
+    None), `latency_in` (the runtime, dtype, batch and threads of the latencies; None for eager float32 at batch 1; of a
+    batch, a latency is that of the whole call, and `fps` is 1000 · batch / `latency_ms`), and of a plan `arms` (names)
+    and `control` (the arm that the others are compared with; None without a plan).
 
     folder_or_url: a study's folder, or a storage's URL (`sqlite:///…`); with several studies in it,
     `study_name` says which. Raises `StudyError` if it cannot be read; never makes or changes a file.
@@ -185,7 +186,8 @@ def _frame_of(stored: StoredStudy, known: dict[int, dict[str, Any]]) -> pd.DataF
     in_order = sorted(zip(stored.trials, rows, strict=True), key=lambda pair: pair[0].number)
     frame = with_networks(frame, [network_label(trial) for trial, _ in in_order])
     frame = _feasible_by_means(frame, in_order, stored.config)
-    frame["fps"] = 1000 / frame["latency_ms"]
+    timing = None if stored.config is None else stored.config.latency
+    frame["fps"] = 1000 * (1 if timing is None else timing.batch) / frame["latency_ms"]
     frame["gflops"] = 2 * frame["macs"] / 1e9
     frame["on_front"] = front_of(frame, stored.objectives)
     frame = with_confirmations(frame)
@@ -193,6 +195,7 @@ def _frame_of(stored: StoredStudy, known: dict[int, dict[str, Any]]) -> pd.DataF
         "study_name": stored.name,
         "objectives": [str(objective) for objective in stored.objectives],
         "retimed_at": stored.notes.retimed_at,
+        "latency_in": None if timing is None or timing.is_usual else str(timing),
     }
     frame.attrs = attributes | _arms_of(frame, stored.config)
     return frame
@@ -225,20 +228,8 @@ def varied_parameters(frame: pd.DataFrame) -> list[str]:
 
 def write_trials_csv(frame: pd.DataFrame, path: str | Path) -> None:
     """Write a study's frame as CSV; the file appears whole or not at all. Raises `StudyError` if it cannot be."""
-    path = Path(path)
     whole = frame.astype({column: "Int64" for column in WHOLE_COLUMNS if column in frame})
-    partial: str | None = None
-    try:
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            whole.to_csv(file, index=False, lineterminator="\n")
-        os.chmod(partial, 0o644)  # mkstemp's 0600 would hide the file from the rest of the group
-        os.replace(partial, path)
-    except OSError as error:
-        if partial is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(partial)
-        raise StudyError(f"{path}: cannot be written: {error.strerror}") from error
+    write_text(Path(path), whole.to_csv(index=False, lineterminator="\n"), StudyError)
 
 
 def _varied_names(stored: StoredStudy) -> list[str]:
@@ -274,7 +265,7 @@ def _row(trial: StoredTrial, stored: StoredStudy, retimed: Retimed) -> dict[str,
     row["arch"] = None if notes.arch is None else json.dumps(notes.arch)
     if notes.arch is not None and not trial.params and stored.config is not None:
         # A network that the space does not contain: its parameters are those of its architecture.
-        with contextlib.suppress(StdcLabError, TypeError):
+        with suppress(StdcLabError, TypeError):
             return row | _read_off(ArchSpec.from_dict(notes.arch), stored.config, row["arm"])
     return {**row, **trial.params}
 

@@ -79,10 +79,17 @@ def search_command(
         raise ConfigError("--json: allowed with --dry-run only; a study's trials are in its trials.csv")
     given = {"--trials": trials is not None, "--retime": retime, "--dry-run": dry_run}
     wanted_confirmation = _read_confirmation(confirm, tie, [name for name, is_given in given.items() if is_given])
+    devices_named = _names(devices, device)
+
+    from stdc_lab.deploy.runtimes import check_runtime
+    from stdc_lab.hardware.devices import choose_device
+
+    for name in devices_named or (device,):  # here the file is known that the message is to name
+        check_runtime(config.latency, choose_device(name), str(study))
     if dry_run:
         from stdc_lab.cli.dry_run import show_dry_run
 
-        wanted = config if trials is None else config.model_copy(update={"trials": trials})
+        wanted = config if trials is None else config.replace(trials=trials)
         show_dry_run(wanted, path, device, json_file)
         return
 
@@ -105,7 +112,7 @@ def search_command(
             trials=trials,
             data_path=path,
             device=device,
-            devices=_names(devices, device),
+            devices=devices_named,
             jobs=jobs,
             max_hours=max_hours,
             confirm=wanted_confirmation,

@@ -175,7 +175,9 @@ def front_table(trained: pd.DataFrame, *, front_only: bool = False, rows: int | 
     table = Table(box=None, header_style="bold")
     table.add_column("front")
     mious = ("mIoU", *(("seeds",) if several else ()), *(("fresh seeds",) if confirmed else ()))
-    for title in ("trial", *mious, "latency ms", "fps", "GMACs", "M params"):
+    within = trained.attrs.get("latency_in")
+    latency = "latency ms" if within is None else "latency ms in\n" + within.replace(", ", ",\n")
+    for title in ("trial", *mious, latency, "fps", "GMACs", "M params"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("network")
     shown = trained[trained["on_front"]] if front_only else trained

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from stdc_lab.arch import ArchSpec, preset
-from stdc_lab.config.data import DataConfig
+from stdc_lab.config.data import DataConfig, ScenesConfig
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, ConstraintText, Figure, ObjectiveText
 from stdc_lab.config.plan import PlanConfig
@@ -70,7 +70,7 @@ class StudyConfig(Value):
     """Whether trainings are stopped on the way that others dominate; what the study names is never stopped."""
     scorer: ScorerConfig = ScorerConfig()
     """What gives a candidate its scores; left out of study.yaml where it is the default."""
-    data: DataConfig = DataConfig()
+    data: DataConfig = ScenesConfig()
     train: TrainConfig = TrainConfig()
     latency: LatencyConfig = LatencyConfig()
 

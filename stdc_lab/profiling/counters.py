@@ -25,7 +25,7 @@ from stdc_lab.arch.costs import operations
 from stdc_lab.arch.graph import Operation
 from stdc_lab.deploy.graph import Logits
 from stdc_lab.errors import StdcLabError
-from stdc_lab.nn import Classifier, Segmenter
+from stdc_lab.nn import Classifier, FamilySegmenter
 from stdc_lab.profiling.accounting import account, unseen_functions
 from stdc_lab.records import CounterAccount, MacCounters
 
@@ -63,7 +63,7 @@ class Totals(NamedTuple):
     fvcore_unsupported: dict[str, int]
 
 
-def count_macs(network: Segmenter | Classifier, size: tuple[int, int]) -> Counted:
+def count_macs(network: FamilySegmenter | Classifier, size: tuple[int, int]) -> Counted:
     """Count a network on the CPU, one image of `size` (height x width), the main logits returned.
 
     The network is left as it was: counters that add buffers or hooks get a copy, and where it is large those that can
@@ -90,14 +90,14 @@ def totals(network: nn.Module, size: tuple[int, int], macs: int) -> Totals:
     graph = Logits(network).eval()
     device = "meta" if macs > QUICKLY_COMPUTED else "cpu"
     sketch, shape = copy.deepcopy(graph).to(device), images.to(device)
-    flops, thop = _by_torch(sketch, shape), by_thop(sketch, shape)
-    return Totals(flops, thop, *_by_fvcore(graph, images))
+    flops, thop = by_torch(sketch, shape), by_thop(sketch, shape)
+    return Totals(flops, thop, *by_fvcore(graph, images))
 
 
-def operations_of(network: Segmenter | Classifier, size: tuple[int, int]) -> tuple[Operation, ...]:
+def operations_of(network: FamilySegmenter | Classifier, size: tuple[int, int]) -> tuple[Operation, ...]:
     """What a network runs for one image, by theory: all its training heads included."""
-    heads = network.heads if isinstance(network, Segmenter) else None
-    head: Literal["seg", "cls"] = "seg" if isinstance(network, Segmenter) else "cls"
+    heads = network.heads if isinstance(network, FamilySegmenter) else None
+    head: Literal["seg", "cls"] = "seg" if isinstance(network, FamilySegmenter) else "cls"
     if heads is None:
         return operations(network.spec, size, network.num_classes, head=head)
     return operations(
@@ -112,15 +112,16 @@ def check_size(size: Sequence[Any]) -> None:
         raise StdcLabError(f"size: got {size!r}; allowed: height and width, whole numbers from {MIN_SIDE}")
 
 
-def _training_heads(network: Segmenter | Classifier) -> tuple[str, ...]:
+def _training_heads(network: FamilySegmenter | Classifier) -> tuple[str, ...]:
     """The paths of the heads whose output is not the main logits."""
-    if not isinstance(network, Segmenter) or network.heads is None:
+    if not isinstance(network, FamilySegmenter) or network.heads is None:
         return ()
     auxiliary = tuple(f"auxiliary head at 1/{stride}" for stride in network.auxiliary_heads)
     return auxiliary + tuple(f"detail head at 1/{stride}" for stride in network.detail_heads)
 
 
-def _by_torch(graph: nn.Module, images: Tensor) -> int:
+def by_torch(graph: nn.Module, images: Tensor) -> int:
+    """PyTorch's count, in FLOPs."""
     counter = FlopCounterMode(display=False, custom_mapping=NOTHING_TO_COUNT)
     with _compiler_left_out(), counter, torch.inference_mode():
         graph(images)
@@ -144,7 +145,8 @@ def _compiler_left_out() -> Iterator[None]:
         delattr(function, "__dynamo_disable")
 
 
-def _by_fvcore(graph: nn.Module, images: Tensor) -> tuple[int, dict[str, int]]:
+def by_fvcore(graph: nn.Module, images: Tensor) -> tuple[int, dict[str, int]]:
+    """fvcore's count, and which operations it has no rule for, and how often."""
     with warnings.catch_warnings():
         # fvcore is not maintained: it reaches for parts of torch that warn of their end.
         warnings.simplefilter("ignore")

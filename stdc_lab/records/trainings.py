@@ -50,12 +50,15 @@ class InitialWeights(Value):
     """What a training began with."""
 
     source: str = "random"
-    """`random`, or the name of the file whose backbone it began with; the rest is random."""
+    """`random`, `own code` for what a user's own network makes of itself, or the name of the file whose backbone it
+    began with; the rest is random."""
     digest: str | None = None
     """Of that file: SHA-256, hexadecimal."""
 
     def __str__(self) -> str:
-        return "random weights" if self.digest is None else f"backbone of {self.source}"
+        if self.digest is not None:
+            return f"backbone of {self.source}"
+        return "random weights" if self.source == "random" else "weights as its code makes them"
 
 
 class TrainResult(Value):
@@ -86,7 +89,9 @@ class TrainingOutcome(Value):
     The best of many evaluations on one validation set is a choice made on that set: report both.
     """
 
-    arch: Arch
+    arch: Arch | None
+    own_network: str | None = None
+    """The import path of the user's own network, which has no `arch`."""
     last: TrainResult
     best_miou: float | None
     best_iteration: int | None
@@ -125,7 +130,9 @@ class EvaluationProtocol(Value):
 
     checkpoint: str
     """The file of weights, as it was named."""
-    arch_id: str
+    arch_id: str | None
+    own_network: str | None = None
+    """The import path of the user's own network, which has no `arch_id`."""
     num_classes: int
     data: DataConfig
     """The validation part of this data set, at this size of images and labels, was evaluated."""

@@ -132,7 +132,7 @@ def arms_table(frame: pd.DataFrame) -> Table:
         ]
     headings += [
         ("Pairs", f"seeds that the arm and {control} both have"),
-        ("Latency ms", "median at batch 1, inference graph"),
+        ("Latency ms", "of a call, median, inference graph"),
         ("MACs 10⁹", "multiply-accumulates of convolutions and linear layers"),
         ("Params 10⁶", "parameters of the inference graph"),
     ]

@@ -52,6 +52,12 @@ def aims(frame: pd.DataFrame) -> list[str]:
     return list(frame.attrs.get("objectives", ["miou", "latency_ms"]))
 
 
+def latency_title(frame: pd.DataFrame) -> str:
+    """What an axis or a heading calls the latency of a study's networks."""
+    within = frame.attrs.get("latency_in")
+    return "Latency at batch 1 (ms, median)" if within is None else f"Latency in {within} (ms a call, median)"
+
+
 def trades_miou_for_latency(frame: pd.DataFrame) -> bool:
     """Whether the front is that of mIoU and latency, so that a line through it means something."""
     return sorted(aims(frame)) == ["latency_ms", "miou"]

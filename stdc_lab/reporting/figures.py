@@ -38,6 +38,7 @@ from stdc_lab.reporting.figure_data import (
     front_members,
     front_steps,
     is_plan,
+    latency_title,
     latency_warning,
     level_medians,
     parameter_axis,
@@ -64,7 +65,7 @@ def pareto_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     axes = figure.subplots()
     finished, front = finished_networks(frame), front_members(frame)
     references = finished[finished["reference"].notna()]
-    dress(axes, "Latency at batch 1 (ms, median)", "mIoU (validation, 0–1)")
+    dress(axes, latency_title(frame), "mIoU (validation, 0–1)")
     if finished.empty:
         return say_nothing(figure, axes)
     is_plain = ~finished["on_front"] & finished["reference"].isna() & (finished["confirmed_seeds"] == 0)
@@ -171,7 +172,7 @@ def macs_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     figure = new_figure(9.0, 3.7, caption, latency_warning(frame))
     panels = figure.subplots(1, 2)
     finished = finished_networks(frame)
-    labels = {"miou": "mIoU (validation, 0–1)", "latency_ms": "Latency at batch 1 (ms, median)"}
+    labels = {"miou": "mIoU (validation, 0–1)", "latency_ms": latency_title(frame)}
     for axes, (column, label) in zip(panels, labels.items(), strict=True):
         dress(axes, "MACs (10⁹)", label)
         if finished["macs"].notna().any():

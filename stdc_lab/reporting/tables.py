@@ -53,9 +53,9 @@ class Table:
 Measure = tuple[str, str, str, float, int]
 MEASURES: tuple[Measure, ...] = (
     ("mIoU", "mean IoU over the classes, validation, 0 to 1", "miou", 1, 3),
-    ("Latency ms", "median at batch 1, inference graph", "latency_ms", 1, 2),
+    ("Latency ms", "of a call, median, inference graph", "latency_ms", 1, 2),
     ("p95 ms", "95th percentile of the latency", "latency_p95_ms", 1, 2),
-    ("FPS", "1000 / latency in ms", "fps", 1, 1),
+    ("FPS", "images a second: 1000 × batch / latency in ms", "fps", 1, 1),
     ("MACs 10⁹", "multiply-accumulates of convolutions and linear layers", "macs", 1e9, 2),
     ("GFLOPs", "2 × MACs / 10⁹", "gflops", 1, 2),
     ("Params 10⁶", "parameters of the inference graph", "num_params", 1e6, 2),
@@ -65,7 +65,7 @@ FURTHER_MEASURES: tuple[Measure, ...] = (
     ("Boundary F", "boundary F-score, validation, 0 to 1", "boundary_f", 1, 3),
     ("Latency ratio", "over the reference network’s, timed in turns with it", "latency_ratio", 1, 3),
     ("Peak 10⁶", "elements of feature maps alive at once, by theory", "peak_activations", 1e6, 2),
-    ("Memory MiB", "of a call at batch 1, measured", "peak_memory_bytes", 2**20, 1),
+    ("Memory MiB", "of a call, measured", "peak_memory_bytes", 2**20, 1),
 )
 """Shown where they are objectives of the study."""
 

@@ -61,6 +61,8 @@ def summary(frame: pd.DataFrame) -> list[str]:
     """Sentences: how many trials by state, what the front spans, and how it stands to the references; of a plan, how
     its arms stand to the control."""
     sentences = [count_sentence(frame)]
+    if (within := frame.attrs.get("latency_in")) is not None:
+        sentences.append(f"All speak of latency in {within}: milliseconds a call.")
     if is_plan(frame):
         return [*sentences, *arm_sentences(frame)]
     front = front_members(frame)
@@ -248,7 +250,7 @@ def cautions(frame: pd.DataFrame, config: StudyConfig) -> list[str]:
             f"{_counted(screened, 'candidate')} screened out on a noisy timing: stdc-lab search … --retime times them "
             "again, and queues those that may meet the bounds."
         )
-    data = "synthetic scenes" if config.data.name == "scenes" else "this data set"
+    data = "synthetic scenes" if config.data.made_here else "this data set"
     sentences.append(
         f"mIoU is that of a proxy: {config.train.iterations} iterations from random weights on {data}. It ranks "
         "networks under this protocol; it is not comparable with published numbers."

@@ -48,7 +48,7 @@ class Candidate:
             return None
         size = self.train.batch_size // parts
         reason = f"out of memory in parts of {2 * size} images: trained in parts of {size}, gradients accumulated"
-        train = self.train.model_copy(update={"accumulation": parts})
+        train = self.train.replace(accumulation=parts)
         return replace(self, train=train, planned=self.planned or self.train, retried=reason)
 
 

@@ -14,8 +14,11 @@ from stdc_lab.analysis.frame import load_study, write_trials_csv
 from stdc_lab.analysis.space_survey import refuse_hopeless
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import Dataset, load_dataset
+from stdc_lab.deploy.runtimes import check_runtime
 from stdc_lab.errors import StudyError
-from stdc_lab.machine import choose_device, choose_dtype, default_threads, environment
+from stdc_lab.hardware.devices import choose_device, choose_dtype
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import default_threads
 from stdc_lab.records import Circumstances, Environment
 from stdc_lab.search.confirm import Confirmation, enqueue_confirmation
 from stdc_lab.search.crew import Crew
@@ -73,8 +76,8 @@ def run_study(
     outcome are then of these trainings.
 
     crew: workers that are there already, and stay; `jobs` and the devices are then theirs.
-    Raises `StudyError` when the folder belongs to another study, and when trials fail in a row; `DataError` when the
-    data cannot be had.
+    Raises `StudyError` when the folder belongs to another study, and when trials fail in a row; `ConfigError` for a
+    runtime that cannot be had here; `DataError` when the data cannot be had.
     """
     folder, watcher = Path(folder), watcher or Watcher()
     wanted = config.total_trials if trials is None else trials
@@ -87,6 +90,8 @@ def run_study(
     chosen = [choose_device(name) for name in devices or (device,)]
     if crew is not None:
         chosen = [torch.device(worker.device) for worker in crew.workers]
+    for one in chosen:
+        check_runtime(config.latency, one, config.name)
     if confirm is not None and not (folder / STORAGE_FILE).exists():
         raise StudyError(f"{folder}: no study to confirm; run the search first")
     find_scorer(config.scorer)

@@ -15,13 +15,15 @@ import torch
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.data import IGNORE_LABEL, Dataset
-from stdc_lab.machine import choose_dtype
+from stdc_lab.errors import StudyError
+from stdc_lab.files import write_bytes, write_text
+from stdc_lab.hardware.devices import choose_dtype
 from stdc_lab.nn import Segmenter
 from stdc_lab.nn.checkpoints import save_checkpoint
 from stdc_lab.profiling import profile
 from stdc_lab.records import ProfileResult, TrialRecord
 from stdc_lab.search.candidate import Candidate, Judge
-from stdc_lab.search.folder import read_record, write_text
+from stdc_lab.search.folder import read_record
 from stdc_lab.search.known_costs import Cost, is_suspect, marked
 from stdc_lab.search.scoring import Workplace, find_scorer
 from stdc_lab.training.evaluate import predict
@@ -68,7 +70,7 @@ def run_trial(
     folder = runs / key
     finished = read_record(runs.parent, key)
     if finished is not None:
-        return _keep(finished.model_copy(update={"profile": cost}), folder)
+        return _keep(finished.replace(profile=cost), folder)
     scorer = find_scorer(study.scorer)
     scorer.prepare(Workplace(study, dataset, runs, device, judge))
     scored = scorer.score(candidate, candidate.seed)
@@ -116,18 +118,18 @@ def measure_cost(
     cost = min(cost, measure(), key=lambda one: math.inf if one.latency is None else one.latency.median_ms)
     if not is_suspect(cost, beside) or cost.latency is None:
         return cost
-    return cost.model_copy(update={"latency": marked(cost.latency)})
+    return cost.replace(latency=marked(cost.latency))
 
 
 def _keep(record: TrialRecord, folder: Path) -> TrialRecord:
-    write_text(folder / RECORD_FILE, record.model_dump_json(indent=1))
+    write_text(folder / RECORD_FILE, record.model_dump_json(indent=1), StudyError)
     tidy(folder)
     return record
 
 
 def tidy(folder: Path) -> None:
     """Remove what only an unfinished training needs: a study holds as many folders as trials."""
-    for name in (*_OF_THE_TRAINING, "events.out.tfevents.*"):
+    for name in (*_OF_THE_TRAINING, "events.out.tfevents.*", ".*.partial"):
         for path in folder.glob(name):
             path.unlink(missing_ok=True)
 
@@ -163,8 +165,8 @@ def write_samples(
     for index, image, truth, guess in zip(chosen, images, labels, predictions, strict=True):
         panel = np.hstack([image, gap, coloured(truth, dataset), gap, coloured(guess, dataset)])
         encoded = cv2.imencode(".png", np.ascontiguousarray(panel[..., ::-1]))[1]
-        (folder / f"{index:04d}.png").write_bytes(encoded.tobytes())
-    write_text(folder / "legend.json", json.dumps(dataset.legend))
+        write_bytes(folder / f"{index:04d}.png", encoded.tobytes(), StudyError)
+    write_text(folder / "legend.json", json.dumps(dataset.legend), StudyError)
 
 
 def coloured(labels: np.ndarray, dataset: Dataset) -> np.ndarray:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
+from stdc_lab.files import remove_leftovers, writing
 from stdc_lab.storage.notes import StudyNotes
 from stdc_lab.storage.reading import STORAGE_FILE, read_storage
 
@@ -40,14 +41,12 @@ def open_study(config: StudyConfig, folder: Path) -> optuna.Study:
         read_storage(folder)  # says what is wrong with a file that is none, and writes nothing into it
     else:
         # Made beside its place: killed at this moment, a search leaves no storage rather than half of one.
-        partial = path.with_name(path.name + ".partial")
-        for leftover in folder.glob(partial.name + "*"):  # a journal among them
-            leftover.unlink()
-        storage = _storage_at(partial)
-        StudyNotes(objectives=[str(objective) for objective in config.objectives]).write(_study_in(storage, config))
-        storage.remove_session()
-        storage.engine.dispose()
-        partial.replace(path)
+        remove_leftovers(path)
+        with writing(path, StudyError) as partial:
+            storage = _storage_at(partial)
+            StudyNotes(objectives=[str(objective) for objective in config.objectives]).write(_study_in(storage, config))
+            storage.remove_session()
+            storage.engine.dispose()
     return _study_in(_storage_at(path), config)
 
 

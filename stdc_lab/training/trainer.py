@@ -121,12 +121,12 @@ class Trainer(Stepper[Segmenter, TrainConfig]):
     def data_identity(self) -> dict[str, str]:
         data = self.dataset
         seen = json.dumps([data.name, data.train.names, data.val.names, data.train.images.shape, data.class_names])
+        digest = self.start.digest
         return {
             "images": f"{len(data.train)} for training and {len(data.val)} for validation",
             "data set": f"{data.name} {hashlib.sha256(seen.encode()).hexdigest()[:10]}",
             "images and labels": data.contents,
-            "file of initial weights": str(self.start.digest),
-        }
+        } | ({} if digest is None else {"file of initial weights": digest})
 
     def class_protocol(self) -> dict[str, Any]:
         return {"legend": self.dataset.legend, "contents": self.dataset.part_contents}
@@ -163,7 +163,7 @@ class Curve:
         self.pending.append(loss)
         if iteration % self._every == 0 or score is not None or iteration == self._last:
             point = CurvePoint(iteration=iteration, loss=float(np.mean(self.pending)), learning_rate=rate)
-            self.points.append(point.model_copy(update={self._score_name: score}))
+            self.points.append(point.replace(**{self._score_name: score}))
             self.pending.clear()
 
 

@@ -14,7 +14,7 @@ from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy.runtimes import Runtime, Source, find_runtimes
 from stdc_lab.deploy.sessions import Call
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import environment
+from stdc_lab.hardware.environment import environment
 from stdc_lab.nn import SegOutput, build_classifier, build_model
 from stdc_lab.profiling import measure_latency, memory, ranking, stages
 from stdc_lab.profiling.latency import sample_images, summarise

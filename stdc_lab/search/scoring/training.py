@@ -9,7 +9,8 @@ import torch
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.data import Dataset
-from stdc_lab.machine import choose_dtype, machine_lock
+from stdc_lab.hardware.devices import choose_dtype
+from stdc_lab.machine import machine_lock
 from stdc_lab.nn import Segmenter
 from stdc_lab.search.candidate import Candidate, Judge
 from stdc_lab.search.scoring.base import Score, Workplace
