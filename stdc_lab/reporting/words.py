@@ -11,6 +11,7 @@ import pandas as pd
 
 from stdc_lab.analysis.arms import compare_arms
 from stdc_lab.analysis.confirmation import fresh_difference, seed_deviation, winners_curse
+from stdc_lab.config.figures import figure_of
 from stdc_lab.config.objectives import parse_objective
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.reporting.figure_data import (
@@ -33,16 +34,6 @@ STATES = {
     "PRUNED": "stopped early",
     "RUNNING": "running",
     "WAITING": "waiting",
-}
-AIMS: dict[str, str] = {
-    "miou": "mIoU",
-    "boundary_f": "boundary F-score",
-    "latency_ms": "latency",
-    "latency_ratio": "latency over the reference’s",
-    "macs": "MACs",
-    "num_params": "parameters",
-    "peak_activations": "feature maps alive at once",
-    "peak_memory_bytes": "memory",
 }
 
 
@@ -221,7 +212,7 @@ def aims_in_words(frame: pd.DataFrame) -> str:
     phrases = []
     for text in aims(frame):
         objective = parse_objective(text)
-        name = AIMS[objective.figure]
+        name = figure_of(objective.figure).in_words
         phrases.append(f"{name} {directions['maximize' if objective.maximize else 'minimize']}")
     return ", ".join(phrases)
 

@@ -32,6 +32,7 @@ from stdc_lab.search.folder import (
 )
 from stdc_lab.search.ledger import Ledger
 from stdc_lab.search.loop import Search
+from stdc_lab.search.objectives import check_classes
 from stdc_lab.search.propose import enqueue_known
 from stdc_lab.search.scoring import find_scorer
 from stdc_lab.search.stopping import Stop
@@ -97,6 +98,7 @@ def run_study(
     find_scorer(config.scorer)
     check_same_study(config, folder)
     dataset = load_dataset(config.data, data_path, progress=watcher.data)
+    check_classes(config, dataset.class_names)
     with ExitStack() as stack:
         stack.enter_context(driver_lock(folder))
         stack.enter_context(storage_at_work(folder))

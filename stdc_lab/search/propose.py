@@ -13,15 +13,12 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.errors import StdcLabError
 from stdc_lab.records import Circumstances, ProfileResult, TrialRecord
+from stdc_lab.records.figures import OF_TRAINING, figures_of, figures_of_profile, intervals_of
 from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.ledger import Ledger
 from stdc_lab.search.objectives import (
-    Figures,
     ScreenedOutError,
     constraint_excess,
-    figures_of,
-    figures_of_profile,
-    intervals_of,
     limit_excess,
     objective_values,
     screen_by_theory,
@@ -161,9 +158,15 @@ def tell(
     figures = figures_of(record)
     values = objective_values(config, figures)
     known = figures if record.stopped is None else figures_of_profile(record.profile)
-    _notes_of_profile(record.profile, known).write(trial)
+    by_class = {name: iou for name, iou in record.result.class_iou.items() if iou is not None}
+    _notes_of_profile(record.profile).write(trial)
     TrialNotes(
-        train_seconds=record.result.seconds, duplicate_of=duplicate_of, retried=record.retried, reason=record.stopped
+        figures={name: value for name in OF_TRAINING if (value := known.get(name)) is not None},
+        class_iou=by_class if record.stopped is None else None,
+        train_seconds=record.result.seconds,
+        duplicate_of=duplicate_of,
+        retried=record.retried,
+        reason=record.stopped,
     ).write(trial)
     excess = limit_excess(config, record.arch, record.profile.num_classes)
     excess |= constraint_excess(config, known, intervals_of(record.profile))
@@ -177,7 +180,7 @@ def tell_screened(study: optuna.Study, trial: optuna.Trial, out: ScreenedOutErro
     """Record that a candidate is not trained, with its reason, and by how much it breaks what: samplers learn from
     that. It is pruned by Optuna's word; the note `screened` tells it from a training that was stopped."""
     if out.cost is not None:
-        _notes_of_profile(out.cost, figures_of_profile(out.cost)).write(trial)
+        _notes_of_profile(out.cost).write(trial)
     TrialNotes(reason=str(out), screened=True).write(trial)
     set_constraints(study, trial, out.excess)
     tell_pruned(study, trial)
@@ -203,12 +206,11 @@ def network_of(notes: TrialNotes, chooser: Chooser, config: StudyConfig) -> tupl
         raise ScreenedOutError(f"screened out, for it cannot be made: {error}", {POSSIBLE: 1.0}) from error
 
 
-def _notes_of_profile(cost: ProfileResult, figures: Figures) -> TrialNotes:
+def _notes_of_profile(cost: ProfileResult) -> TrialNotes:
     latency, where = cost.latency, cost.environment
     return TrialNotes(
-        figures={str(name): value for name, value in figures.items() if value is not None},
-        intervals={str(name): interval for name, interval in intervals_of(cost).items()},
-        latency_p95_ms=None if latency is None else latency.p95_ms,
+        figures={name: value for name, value in figures_of_profile(cost).items() if value is not None},
+        intervals=intervals_of(cost),
         latency_spread=None if latency is None else latency.spread,
         latency_noisy=None if latency is None else latency.noisy,
         latency_note=None if latency is None else latency.note,

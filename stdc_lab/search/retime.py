@@ -11,7 +11,7 @@ import optuna
 
 from stdc_lab.analysis.frame import load_study, write_trials_csv
 from stdc_lab.arch import ArchSpec
-from stdc_lab.config.objectives import OF_LATENCY
+from stdc_lab.config.figures import figure_of
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.data.kinds import num_classes
 from stdc_lab.deploy.runtimes import check_runtime
@@ -109,7 +109,7 @@ def retime_study(
 
 def _screened_by_latency(study: optuna.Study, config: StudyConfig, here: Environment) -> list[StoredTrial]:
     """The candidates that a latency measured on this machine had screened out, and nothing else."""
-    on_latency = {str(one) for one in config.constraints if one.figure in OF_LATENCY}
+    on_latency = {str(one) for one in config.constraints if figure_of(one.figure).scatters}
     found = []
     for trial in trials_of(study, "PRUNED"):
         broken = {name for name, excess in trial.constraints.items() if excess > 0}

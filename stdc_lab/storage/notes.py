@@ -7,7 +7,7 @@ from typing import Annotated, Any, Protocol, Self
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from stdc_lab.config.objectives import FIGURES
+from stdc_lab.config.figures import FIGURES
 from stdc_lab.config.values import Value
 from stdc_lab.errors import StudyError
 
@@ -60,6 +60,10 @@ class Notes(Value):
             ) from error
 
 
+_MEASURED = tuple(one.name for one in FIGURES.values() if one.source != "derived")
+_SCATTERS = tuple(one.name for one in FIGURES.values() if one.scatters)
+
+
 class TrialNotes(Notes):
     """What a trial carries beside its parameters, values and constraints."""
 
@@ -95,10 +99,11 @@ class TrialNotes(Notes):
     train_seconds: float | None = None
     fingerprint: str | None = None
     """Of the machine that measured its latency."""
-    latency_p95_ms: float | None = None
     latency_spread: float | None = None
     latency_noisy: bool | None = None
     latency_note: str | None = None
+    class_iou: dict[str, float] | None = None
+    """The IoU of each class that occurs."""
     figures: dict[str, int | float] = Field(default_factory=dict)
     """What was measured, by the figures' names, under which they are stored."""
     intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
@@ -114,8 +119,8 @@ class TrialNotes(Notes):
     def read(cls, trial: NumberedTrial) -> TrialNotes:
         """A trial's notes; other attributes are passed over. Raises `StudyError` for a note of a wrong type."""
         stored = trial.user_attrs
-        figures = {name: value for name in FIGURES if (value := stored.get(name)) is not None}
-        ends = {name: (stored.get(f"{name}_low"), stored.get(f"{name}_high")) for name in FIGURES}
+        figures = {name: value for name in _MEASURED if (value := stored.get(name)) is not None}
+        ends = {name: (stored.get(f"{name}_low"), stored.get(f"{name}_high")) for name in _SCATTERS}
         intervals = {name: pair for name, pair in ends.items() if None not in pair}
         return cls._read({**stored, "figures": figures, "intervals": intervals}, f"trial {trial.number}")
 

@@ -18,7 +18,7 @@ from stdc_lab.errors import StdcLabError
 from stdc_lab.nn import Classifier, Segmenter, build_classifier, build_model
 from stdc_lab.profiling import accounting, profile
 from stdc_lab.profiling.accounting import RULES, Rule, account
-from stdc_lab.profiling.counters import _by_fvcore, count_macs, operations_of
+from stdc_lab.profiling.counters import by_fvcore, count_macs, operations_of
 from stdc_lab.profiling.published import count_released_form, published_account
 from stdc_lab.records import CounterAccount
 from tests.arch.strategies import specs
@@ -198,7 +198,7 @@ class Returned(nn.Module):
 @pytest.mark.parametrize(("name", "fvcore_gmacs"), [("stdc1", 19.02), ("stdc2", 25.63)])
 def test_fvcore_on_what_the_released_network_returns(name: str, fvcore_gmacs: float) -> None:
     network = build_model(presets[name], 19, ALL_HEADS).eval()
-    total, _ = _by_fvcore(Returned(network), torch.zeros(1, 3, 512, 1024))
+    total, _ = by_fvcore(Returned(network), torch.zeros(1, 3, 512, 1024))
     dropped = [f"detail head at 1/{stride}" for stride in (2, 4, 16)]
     counted = account("fvcore", operations_of(network, (512, 1024)), total, dropped=dropped)
     assert counted.unaccounted == 0

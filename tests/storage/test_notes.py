@@ -35,6 +35,7 @@ STORED: dict[str, Any] = {
     "latency_spread": 0.1,
     "latency_noisy": False,
     "latency_note": "strange",
+    "class_iou": {"road": 0.9},
     "miou": 0.5,
     "boundary_f": 0.4,
     "latency_ms": 20,
