@@ -254,7 +254,7 @@ def test_of_a_finished_training_only_the_cost_is_measured_anew(tmp_path: Path, m
     searched(tmp_path, crew, config)
     record = TrialRecord.model_validate_json(next((tmp_path / "runs").glob("*/trial.json")).read_bytes())
     anew = record.profile.model_copy(update={"latency": timing(7, 6, 8)})
-    monkeypatch.setattr(objective_module, "run_training", lambda *_, **__: pytest.fail("it was trained again"))
+    monkeypatch.setattr(objective_module, "find_scorer", lambda *_, **__: pytest.fail("it was trained again"))
     dataset: Any = SimpleNamespace(class_names=["a"])
     settings: Any = {"known_profile": anew}
     kept = objective_module.run_trial(crew.tasks[0].candidate, config, dataset, tmp_path / "runs", None, **settings)
