@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
 import typer
 
-from stdc_lab.cli.options import write_json
+from stdc_lab.cli.options import read_data_option, write_json
 from stdc_lab.errors import ConfigError, StudyError
 
 if TYPE_CHECKING:
@@ -57,15 +57,13 @@ def train_command(
     if compile:
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"compile": True})})
 
-    from stdc_lab.cli.search import read_data_option
-
     folder = out if out is not None else Path("runs") / recipe.name
-    path = read_data_option(data or [], recipe.data.name, "the data set of this training")
+    path = read_data_option(data, recipe.data.name, "the data set of this training")
 
     from stdc_lab.cli.training import TrainingWatcher
     from stdc_lab.data import load_dataset
     from stdc_lab.machine import choose_device
-    from stdc_lab.training.run import Hears, run_training
+    from stdc_lab.training.run import TrainingCallbacks, run_training
     from stdc_lab.training.workers import joined_workers
 
     with joined_workers(choose_device(device)) as (workers, own_device):
@@ -79,7 +77,7 @@ def train_command(
                 own_device,
                 pretrained=pretrained,
                 workers=workers,
-                hears=Hears(watcher.account, watcher.progress, watcher.print),
+                callbacks=TrainingCallbacks(watcher.account, watcher.progress, watcher.print),
             )
         if workers.first:
             _draw(outcome.last, recipe, folder, anew=watcher.steps > 0)
@@ -117,23 +115,21 @@ def pretrain_command(
     if compile:
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"compile": True})})
 
-    from stdc_lab.cli.search import read_data_option
-
     folder = out if out is not None else Path("runs") / recipe.name
-    path = read_data_option(data or [], recipe.data.name, "a folder of images sorted into classes")
+    path = read_data_option(data, recipe.data.name, "a folder of images sorted into classes")
 
     from stdc_lab.cli.training import TrainingWatcher
     from stdc_lab.data.images import load_image_folder
     from stdc_lab.machine import choose_device
-    from stdc_lab.training.run import Hears, run_pretraining
+    from stdc_lab.training.run import TrainingCallbacks, run_pretraining
     from stdc_lab.training.workers import joined_workers
 
     images = load_image_folder(recipe.data, path)
     with joined_workers(choose_device(device)) as (workers, own_device):
         watcher = TrainingWatcher(speaks=workers.first, errors=json is not None and str(json) == "-")
-        hears = Hears(watcher.account, watcher.progress, watcher.print)
+        callbacks = TrainingCallbacks(watcher.account, watcher.progress, watcher.print)
         with watcher:
-            outcome = run_pretraining(recipe, folder, images, own_device, workers=workers, hears=hears)
+            outcome = run_pretraining(recipe, folder, images, own_device, workers=workers, callbacks=callbacks)
         if workers.first:
             watcher.print(f"last: top-1 {outcome.last.top1:.4f} ({outcome.last.evaluated_weights} weights)")
             if outcome.best_top1 is not None:

@@ -135,7 +135,7 @@ def count_baseline(name: str, network: nn.Module, size: tuple[int, int]) -> Prof
         network=name,
         arch=None,
         arch_id=None,
-        head="cls",
+        task="cls",
         num_classes=stages[CLASSES_PART].output[0],
         size=size,
         num_params=sum(weights.numel() for weights in network.parameters()),

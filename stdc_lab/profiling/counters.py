@@ -13,7 +13,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -50,8 +50,8 @@ class Counted:
     """All counters' answers, what each is made of, and what each of them met and did not count."""
 
     counters: MacCounters
-    accounts: tuple[CounterAccount, ...]
-    not_counted: dict[str, dict[str, int]]
+    accounts: tuple[CounterAccount, ...] = ()
+    not_counted: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 class Totals(NamedTuple):
@@ -97,9 +97,9 @@ def totals(network: nn.Module, size: tuple[int, int], macs: int) -> Totals:
 def operations_of(network: Segmenter | Classifier, size: tuple[int, int]) -> tuple[Operation, ...]:
     """What a network runs for one image, by theory: all its training heads included."""
     heads = network.heads if isinstance(network, Segmenter) else None
-    head: Literal["seg", "cls"] = "seg" if isinstance(network, Segmenter) else "cls"
+    task: Literal["seg", "cls"] = "seg" if isinstance(network, Segmenter) else "cls"
     if heads is None:
-        return operations(network.spec, size, network.num_classes, head=head)
+        return operations(network.spec, size, network.num_classes, task=task)
     return operations(
         network.spec, size, network.num_classes, auxiliary=heads.auxiliary, detail_strides=heads.detail_strides
     )

@@ -26,7 +26,7 @@ from stdc_lab.search.ledger import is_trained
 
 STORAGE_WAIT_S = 60.0
 LOCK_WAIT_S = 1.0
-"""For a `--status` that looks at the lock in this very moment; another search keeps it for longer."""
+"""For a `study status` that looks at the lock in this very moment; another search keeps it for longer."""
 FREE_TO_CHANGE = ("trials", "title", "stale_trials", "plan.control")
 RUNS_FOLDER, PROFILES_FOLDER, CSV_FILE = "runs", "profiles", "trials.csv"
 NUM_CLASSES = "num_classes"

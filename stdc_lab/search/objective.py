@@ -37,7 +37,7 @@ from stdc_lab.training.folder import (
     RESULT_FILE,
     STATE_FILE,
 )
-from stdc_lab.training.run import Hears, run_training
+from stdc_lab.training.run import TrainingCallbacks, run_training
 
 SAMPLES = 3
 RECORD_FILE, CHECKPOINT_FILE, LOG_FILE = "trial.json", "checkpoint.pt", "worker.log"
@@ -143,8 +143,8 @@ def run_trial(
         seed=candidate.seed,
         checkpoint_every=max(1, candidate.train.iterations // STATES_PER_TRAINING),
     )
-    hears = Hears(progress=judge.progress, is_enough=is_enough, works=judge.works, waits=judge.waits)
-    outcome = run_training(recipe, folder, dataset, device, hears=hears)
+    callbacks = TrainingCallbacks(progress=judge.progress, is_enough=is_enough, works=judge.works, waits=judge.waits)
+    outcome = run_training(recipe, folder, dataset, device, callbacks=callbacks)
     network = place(segmenter_of(folder / LAST_FILE, load_checkpoint(folder / LAST_FILE)), device)
     wants_boundary = "boundary_f" in study.figures
     record = TrialRecord(
@@ -181,6 +181,7 @@ def measure_cost(
             candidate.spec,
             num_classes=num_classes,
             latency=study.latency,
+            counters=False,
             device=device,
             compare_with=study.compared_with,
         )

@@ -15,7 +15,7 @@ from stdc_lab.search.objective import Candidate
 Figures = Mapping[Figure, float | None]
 OF_TRAINING: tuple[Figure, ...] = ("miou", "boundary_f")
 """Figures that a profile does not tell."""
-DOUBT = "on a noisy timing: --retime takes it up again"
+DOUBT = "on a noisy timing: `stdc-lab study retime` takes it up again"
 _WHY_NOT: dict[Figure, str] = {
     "peak_memory_bytes": "this system does not tell how much memory a call needs at its highest, as Linux does where "
     "/proc/self/clear_refs can be written, and CUDA; choose another figure, such as peak_activations",
