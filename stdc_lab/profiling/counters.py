@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils import flop_counter
 from torch.utils.flop_counter import FlopCounterMode
 
 from stdc_lab.arch.costs import operations
@@ -31,18 +29,6 @@ from stdc_lab.records import CounterAccount, MacCounters
 
 FLOPS_PER_MAC = 2
 MIN_SIDE = 32
-QUICKLY_COMPUTED = 2 * 10**10
-"""Multiply-accumulates that are computed sooner than the meta device, which imports a compiler, is made ready."""
-NOTHING_TO_COUNT: dict[Any, Callable[..., int]] = dict.fromkeys(
-    (
-        torch.ops.aten.upsample_nearest2d.vec,
-        torch.ops.aten.upsample_nearest2d.default,
-        torch.ops.aten.upsample_bilinear2d.vec,
-        torch.ops.aten.upsample_bilinear2d.default,
-    ),
-    lambda *_, **__: 0,
-)
-"""To find convolutions in these, PyTorch's counter would take them apart, for which PyTorch imports sympy."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +52,13 @@ class Totals(NamedTuple):
 def count_macs(network: Segmenter | Classifier, size: tuple[int, int]) -> Counted:
     """Count a network on the CPU, one image of `size` (height x width), the main logits returned.
 
-    The network is left as it was: counters that add buffers or hooks get a copy, and where it is large those that can
-    count without computing get it on the meta device. Raises `StdcLabError` for a size that no network takes.
+    The network is left as it was: counters that need not compute get a copy on the meta device.
+    Raises `StdcLabError` for a size that no network takes.
     """
     check_size(size)
     done = operations_of(network, size)
     theory = sum(operation.macs for operation in done)
-    found = totals(network, size, theory)
+    found = totals(network, size)
     return Counted(
         MacCounters(theory=theory, fvcore=found.fvcore, thop=found.thop, torch=found.torch_flops // FLOPS_PER_MAC),
         (
@@ -84,12 +70,11 @@ def count_macs(network: Segmenter | Classifier, size: tuple[int, int]) -> Counte
     )
 
 
-def totals(network: nn.Module, size: tuple[int, int], macs: int) -> Totals:
-    """What the counters report of any network of images, which has about so many `macs`; it is left as it was."""
+def totals(network: nn.Module, size: tuple[int, int]) -> Totals:
+    """What the counters report of any network of images; it is left as it was."""
     images = torch.zeros(1, 3, *size)
     graph = Logits(network).eval()
-    device = "meta" if macs > QUICKLY_COMPUTED else "cpu"
-    sketch, shape = copy.deepcopy(graph).to(device), images.to(device)
+    sketch, shape = copy.deepcopy(graph).to("meta"), images.to("meta")
     flops, thop = _by_torch(sketch, shape), by_thop(sketch, shape)
     return Totals(flops, thop, *_by_fvcore(graph, images))
 
@@ -121,27 +106,9 @@ def _training_heads(network: Segmenter | Classifier) -> tuple[str, ...]:
 
 
 def _by_torch(graph: nn.Module, images: Tensor) -> int:
-    counter = FlopCounterMode(display=False, custom_mapping=NOTHING_TO_COUNT)
-    with _compiler_left_out(), counter, torch.inference_mode():
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
         graph(images)
     return int(counter.get_total_flops())
-
-
-@contextmanager
-def _compiler_left_out() -> Iterator[None]:
-    """To keep its compiler out of the counter PyTorch would first import it, which takes longer than all counting.
-
-    It asks for an attribute of the function that is to be kept from it; where that is otherwise, it is imported.
-    """
-    function = getattr(flop_counter._FlopCounterMode.__torch_dispatch__, "__wrapped__", None)
-    if function is None or hasattr(function, "__dynamo_disable"):
-        yield
-        return
-    setattr(function, "__dynamo_disable", function)
-    try:
-        yield
-    finally:
-        delattr(function, "__dynamo_disable")
 
 
 def _by_fvcore(graph: nn.Module, images: Tensor) -> tuple[int, dict[str, int]]:
