@@ -37,7 +37,9 @@ from stdc_lab import DataConfig, LatencyConfig, TrainConfig, TrainingHeads, buil
 from stdc_lab.arch import total_cost
 from stdc_lab.deploy.palette import generated_colours
 from stdc_lab.deploy.runtimes import find_runtimes, left_out
-from stdc_lab.machine import choose_device, environment, usable_cores
+from stdc_lab.hardware.devices import choose_device
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import usable_cores
 from stdc_lab.nn import Segmenter, load_checkpoint
 from stdc_lab.nn.checkpoints import save_checkpoint
 from stdc_lab.profiling.latency import sample_images

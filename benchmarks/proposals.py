@@ -33,7 +33,7 @@ from stdc_lab.config.reading import read_space
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.errors import StudyError
-from stdc_lab.machine import environment
+from stdc_lab.hardware.environment import environment
 from stdc_lab.profiling import profile
 from stdc_lab.records import TrainResult, TrialRecord
 from stdc_lab.search import Crew, run_study

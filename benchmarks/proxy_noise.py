@@ -28,7 +28,7 @@ from scipy import stats
 from stdc_lab import ArchSpec, StdcSpec, TrainConfig, TrainingHeads, build_model, load_dataset, presets, read_study
 from stdc_lab.cli.search import read_data_option
 from stdc_lab.data import Dataset
-from stdc_lab.machine import environment
+from stdc_lab.hardware.environment import environment
 from stdc_lab.training.evaluate import evaluate
 from stdc_lab.training.trainer import Trainer, reproducible
 

@@ -30,7 +30,7 @@ from optuna.trial import TrialState, create_trial
 
 from stdc_lab.analysis.frame import GrowingStudy, load_study
 from stdc_lab.config.study import StudyConfig
-from stdc_lab.machine import environment
+from stdc_lab.hardware.environment import environment
 from stdc_lab.profiling import profile
 from stdc_lab.records import ProfileResult, TrainResult, TrialRecord
 from stdc_lab.search import Crew, run_study

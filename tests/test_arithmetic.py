@@ -11,7 +11,7 @@ from stdc_lab.arch import DecoderSpec, StdcSpec
 from stdc_lab.arithmetic import TIMING, TIMING_TF32, TRAINING, Arithmetic, arithmetic_here, computing, describe
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.deploy.runtimes import RUNTIMES, Runtime, Source
-from stdc_lab.machine import environment
+from stdc_lab.hardware.environment import environment
 from stdc_lab.nn import SegOutput, build_model
 from stdc_lab.profiling import measure_latency
 from stdc_lab.profiling.ranking import measure_runtimes

@@ -41,8 +41,8 @@ class ArchSpec(ABC):
     family: ClassVar[str]
     classifies: ClassVar[bool]
     """Whether its backbone also is a classifier, for pretraining."""
-    shorthand: ClassVar[tuple[str, ...]] = ()
-    """Names of arguments that stand for fields, such as STDC's `base_width`."""
+    shorthand: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Arguments that stand for a field, and which: STDC's `base_width` for its `widths`."""
     stages: ClassVar[Mapping[str, tuple[int, ...]]] = MappingProxyType({})
     """Fields with a value for each stage, and the stages' numbers: a search may vary `depths.stage3` alone."""
     schedules: ClassVar[tuple[str, ...]] = ()

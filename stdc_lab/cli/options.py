@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stdc_lab import files
 from stdc_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from stdc_lab.arch import ArchSpec
+    from stdc_lab.nn import OwnNetwork
 
 MIN_SIDE = 32
 MAX_SIDE = 8192
@@ -25,6 +27,23 @@ def read_size(text: str) -> tuple[int, int]:
     if not all(MIN_SIDE <= side <= MAX_SIDE for side in size):
         raise ConfigError(f"--size: got {text!r}; allowed: sides from {MIN_SIDE} to {MAX_SIDE} pixels")
     return size
+
+
+NETWORK = (
+    "Your own network: the function that builds it, as mymodels:build, from the current folder or the environment. Its "
+    "code is run."
+)
+NETWORK_OF_FILE = "For a checkpoint of your own network: what builds it, as mymodels:build. Its code is run."
+
+
+def read_network(path: str | None) -> OwnNetwork | None:
+    """The function that `--network` names, imported; None without one. Raises `ConfigError`."""
+    if path is None:
+        return None
+
+    from stdc_lab.nn.own import find_own
+
+    return find_own(path)
 
 
 def read_architecture(name: str) -> ArchSpec:
@@ -65,7 +84,4 @@ def write_text(text: str, path: Path, option: str) -> None:
     if str(path) == "-":
         sys.stdout.write(text + "\n")
         return
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{option}: {path}: cannot be written: {error.strerror}") from error
+    files.write_text(path, text + "\n", lambda said: ConfigError(f"{option}: {said}"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from stdc_lab.cli.options import read_architecture, read_size, write_json, write_text
+from stdc_lab.cli.options import NETWORK, read_architecture, read_network, read_size, write_json, write_text
 from stdc_lab.cli.profile_progress import profiling_progress
 from stdc_lab.errors import ConfigError, SpecError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stdc_lab.arch import ArchSpec
     from stdc_lab.cli.tables import Table
     from stdc_lab.config import TrainingHeads
+    from stdc_lab.nn import OwnNetwork
     from stdc_lab.profiling.comparison import Subject
     from stdc_lab.records import ProfileResult
 
@@ -56,7 +57,8 @@ BASELINES = ("efficientnet_b0", "mobilenetv2", "resnet18", "resnet50")
 
 
 def profile_command(
-    arch: Annotated[list[str], typer.Argument(help=ARCHITECTURES)],
+    arch: Annotated[list[str] | None, typer.Argument(help=ARCHITECTURES)] = None,
+    network: Annotated[str | None, typer.Option(metavar="MODULE:FUNCTION", help=NETWORK)] = None,
     size: Annotated[str | None, typer.Option(help=SIZE)] = None,
     classes: Annotated[int | None, typer.Option(min=2, help=CLASSES)] = None,
     task: Annotated[str, typer.Option(help=TASK)] = "seg",
@@ -92,7 +94,8 @@ def profile_command(
         raise ConfigError("--no-latency: allowed without --runtime, --batch, --stages and --reference")
     if picture is not None and picture.suffix not in PICTURES:
         raise ConfigError(f"--picture: got {picture}; allowed: a file ending with {' or '.join(PICTURES)}")
-    found = [_find(name, chosen_task) for name in arch]
+    arch = _asked(arch or [], network, chosen_task)
+    found = [None if name == network else _find(name, chosen_task) for name in arch]
     names = _names(arch)
     chosen_reference = _read_reference(reference, names) if latency else None
     config = LatencyConfig(
@@ -106,13 +109,14 @@ def profile_command(
     console = _console([json, csv, markdown])
 
     from stdc_lab.deploy.runtimes import find_runtimes, left_out
-    from stdc_lab.machine import choose_device
+    from stdc_lab.hardware.devices import choose_device
     from stdc_lab.profiling.comparison import Request, profile_together
 
     chosen = choose_device(device)
     wanted = runtime or ("channels_last" if batches != (1,) else "")
     runtimes = find_runtimes(wanted.split(","), chosen) if wanted else ()
-    subjects = [_subject(name, one, chosen_task, classes) for name, one in zip(names, found, strict=True)]
+    own = read_network(network)
+    subjects = [_subject(name, one, chosen_task, classes, own) for name, one in zip(names, found, strict=True)]
     request = Request(
         sizes=sizes,
         timed=latency,
@@ -151,6 +155,15 @@ def profile_command(
         console.print(f"written: {picture}", markup=False)
 
 
+def _asked(arch: Sequence[str], network: str | None, task: str) -> list[str]:
+    """The names of all networks, the user's own last. Raises `ConfigError`."""
+    if network is None and not arch:
+        raise ConfigError("ARCH: got none; allowed: at least one, or --network MODULE:FUNCTION")
+    if network is not None and task != "seg":
+        raise ConfigError(f"--network: got {network!r} with --task {task}; allowed: a segmenter, --task seg")
+    return [*arch, *([] if network is None else [network])]
+
+
 def _find(name: str, task: str) -> ArchSpec | Path | None:
     """An architecture, a checkpoint's file, or None for a baseline. Raises `ConfigError`, `SpecError`."""
     if name in BASELINES:
@@ -167,13 +180,21 @@ def _find(name: str, task: str) -> ArchSpec | Path | None:
         raise SpecError(f"{error}; baselines with --task cls: {', '.join(BASELINES)}; a checkpoint: FILE.pt") from error
 
 
-def _subject(name: str, found: ArchSpec | Path | None, task: Literal["seg", "cls"], classes: int | None) -> Subject:
+def _subject(
+    name: str,
+    found: ArchSpec | Path | None,
+    task: Literal["seg", "cls"],
+    classes: int | None,
+    own: OwnNetwork | None,
+) -> Subject:
     from stdc_lab.profiling import comparison
 
+    if own is not None and name == own.path:
+        return comparison.subject_of_own(own, classes)
     if found is None:
         return comparison.subject_of_baseline(name, classes)
     if isinstance(found, Path):
-        return replace(comparison.subject_of_checkpoint(found, task), name=name)
+        return replace(comparison.subject_of_checkpoint(found, task, own), name=name)
     return comparison.subject_of_spec(name, found, task, classes)
 
 

@@ -58,10 +58,16 @@ def search_command(
     folder = out if out is not None else Path("runs") / config.name
     if json_file is not None and not dry_run:
         raise ConfigError("--json: allowed with --dry-run only; a study's trials are in its trials.csv")
+
+    from stdc_lab.deploy.runtimes import check_runtime
+    from stdc_lab.hardware.devices import choose_device
+
+    for name in _names(devices, device) or (device,):  # here the file is known that the message is to name
+        check_runtime(config.latency, choose_device(name), str(study))
     if dry_run:
         from stdc_lab.cli.dry_run import show_dry_run
 
-        wanted = config if trials is None else config.model_copy(update={"trials": trials})
+        wanted = config if trials is None else config.replace(trials=trials)
         show_dry_run(wanted, read_data_option(data, config.data.name), device, json_file)
         return
     outcome = run_and_show(config, folder, data, device, devices, jobs, max_hours, trials=trials)

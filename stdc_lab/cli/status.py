@@ -17,7 +17,7 @@ from stdc_lab.analysis.arms import compare_arms
 from stdc_lab.analysis.frame import load_study
 from stdc_lab.analysis.storage import read_study_config
 from stdc_lab.cli.progress import clock
-from stdc_lab.reporting.figure_data import finished_networks, is_plan, reference_trials
+from stdc_lab.reporting.figure_data import finished_networks, further_figures, is_plan, reference_trials
 from stdc_lab.reporting.words import signed
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -175,7 +175,9 @@ def front_table(trained: pd.DataFrame, *, front_only: bool = False, rows: int | 
     table = Table(box=None, header_style="bold")
     table.add_column("front")
     mious = ("mIoU", *(("seeds",) if several else ()), *(("fresh seeds",) if confirmed else ()))
-    for title in ("trial", *mious, "latency ms", "fps", "GMACs", "M params"):
+    within, further = trained.attrs.get("latency_in"), further_figures(trained)
+    latency = "latency ms" if within is None else "latency ms in\n" + within.replace(", ", ",\n")
+    for title in ("trial", *mious, latency, "fps", "GMACs", "M params", *(one.heading for one in further)):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("network")
     shown = trained[trained["on_front"]] if front_only else trained
@@ -187,6 +189,7 @@ def front_table(trained: pd.DataFrame, *, front_only: bool = False, rows: int | 
             *([str(row["network_seeds"])] if several else []),
             *([fresh_miou(row)] if confirmed else []),
             *_costs(row),
+            *("–" if math.isnan(row[one.name]) else one.show(row[one.name]) for one in further),
             str(row["reference"] if isinstance(row["reference"], str) else row["arch_id"]),
             style="bold" if row["on_front"] else None,
         )

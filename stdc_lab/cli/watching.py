@@ -98,6 +98,9 @@ class ConsoleWatcher(Watcher):
 
     def trial_timed(self, candidate: Candidate, cost: ProfileResult) -> None:
         self.bar.update(self.tasks[candidate.number], note="")
+        if cost.latency is not None and cost.latency.making_s is not None:
+            made = f"{cost.latency.runtime} {cost.latency.dtype} made in {clock(cost.latency.making_s)}"
+            self.console.print(f"trial {candidate.number:>3}: {made}, then {cost.latency.median_ms:.1f} ms a call")
 
     def trial_progress(self, candidate: Candidate, progress: TrainingProgress) -> None:
         number, done = candidate.number, progress.iteration - progress.first_iteration
@@ -149,7 +152,7 @@ class ConsoleWatcher(Watcher):
     def retiming(self) -> Iterator[Callable[[float], None]]:
         """Show the share of a retiming that is done."""
         with self:
-            yield lambda share: self._show("timing, interleaved", round(100 * share), 100, " %")
+            yield lambda share: self._show("making and timing, interleaved", round(100 * share), 100, " %")
 
     def _show(self, what: str, done: int, total: int, note: str) -> None:
         self.bar.update(self.task, description=what, completed=done, total=total, note=note, visible=True)

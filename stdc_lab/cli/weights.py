@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stdc_lab.cli.options import read_architecture, read_size
+from stdc_lab.cli.options import NETWORK_OF_FILE, read_architecture, read_network, read_size
 from stdc_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from stdc_lab.nn import OwnNetwork
 
 
 def import_command(
@@ -61,6 +63,7 @@ def export_command(
     size: Annotated[
         str | None, typer.Option(help="Input, HEIGHTxWIDTH; default: that of the training, else 512x1024.")
     ] = None,
+    network: Annotated[str | None, typer.Option(metavar="MODULE:FUNCTION", help=NETWORK_OF_FILE)] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="For any batch and input size.")] = False,
     example: Annotated[
         bool, typer.Option("--example", help="With a script that runs the file without stdc_lab or torch.")
@@ -75,19 +78,19 @@ def export_command(
     if format == "released":
         if size is not None or dynamic or example:
             raise ConfigError("--size, --dynamic, --example: allowed with --format onnx, openvino; not with released")
-        _export_released(checkpoint, out)
+        _export_released(checkpoint, out, read_network(network))
         return
     wanted = None if size is None else read_size(size)
 
     from stdc_lab.deploy.export import export_checkpoint
 
-    done = export_checkpoint(checkpoint, out, format, size=wanted, dynamic=dynamic, example=example)
+    own = read_network(network)
+    done = export_checkpoint(checkpoint, out, format, size=wanted, dynamic=dynamic, example=example, own=own)
     shapes = ", ".join("×".join(map(str, shape)) for shape in done.shapes)
     names = "named" if "class_names" in done.metadata else "without names"
-    typer.echo(
-        f"{checkpoint}: {done.metadata['network']} (arch_id {done.metadata['arch_id']}), "
-        f"{done.metadata['num_classes']} classes {names}"
-    )
+    own_path = done.metadata.get("own_network")
+    title = f"network {own_path}" if own_path else f"arch_id {done.metadata['arch_id']}"
+    typer.echo(f"{checkpoint}: {done.metadata['network']} ({title}), {done.metadata['num_classes']} classes {names}")
     typer.echo(
         f"  run on {shapes}: largest error {done.agreement.max_rel_error:.1e} of the largest logit, the same class in "
         f"{done.agreement.argmax_share:.2%}"
@@ -96,10 +99,10 @@ def export_command(
         typer.echo(f"written: {file}")
 
 
-def _export_released(checkpoint: Path, out: Path) -> None:
+def _export_released(checkpoint: Path, out: Path, own: OwnNetwork | None) -> None:
     from stdc_lab.nn.checkpoints import load_checkpoint, save_released
 
-    restored = save_released(out, load_checkpoint(checkpoint).network)
+    restored = save_released(out, load_checkpoint(checkpoint, own).network)
     _list(
         "restored with fresh values, since the checkpoint lacks them and the main output needs none of them", restored
     )

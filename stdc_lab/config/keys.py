@@ -41,9 +41,10 @@ def check_together(base: ArchSpec, keys: Collection[str]) -> None:
         stages = [key for key in stage_keys(base, field) if key in keys]
         if field in keys and stages:
             raise ValueError(f"either {field} as a whole or {stages[0]} …, each once")
-    widths = [key for key in keys if key == "widths" or key.startswith("widths.")]
-    if "base_width" in keys and widths:
-        raise ValueError(f"either base_width, which gives all widths, or {widths[0]}")
+    for short, field in base.shorthand.items():
+        given = [key for key in keys if key == field or key.startswith(f"{field}.")]
+        if short in keys and given:
+            raise ValueError(f"either {short}, which gives all {field}, or {given[0]}")
 
 
 def with_architecture(base: ArchSpec, values: Mapping[str, Any]) -> ArchSpec:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from stdc_lab.arch import ArchSpec, preset
+from stdc_lab.config.bounds import LimitText
 from stdc_lab.config.choosers import Chooser, EndChooser, FixedChooser, Scalar
 from stdc_lab.config.conditions import activating, hint, in_order
 from stdc_lab.config.keys import (
@@ -19,7 +20,6 @@ from stdc_lab.config.keys import (
     with_architecture,
     with_training,
 )
-from stdc_lab.config.limits import LimitText
 from stdc_lab.config.ranges import Choices, Schedules, Stages, Varied, Written, is_active, label
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Name, Value

@@ -7,9 +7,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stdc_lab.arch import ArchSpec, preset
-from stdc_lab.config.data import DataConfig
+from stdc_lab.config.bounds import ConstraintText
+from stdc_lab.config.data import DataConfig, ScenesConfig
+from stdc_lab.config.figures import figure_of
 from stdc_lab.config.latency import LatencyConfig
-from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, ConstraintText, Figure, ObjectiveText
+from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, ObjectiveText
 from stdc_lab.config.plan import PlanConfig
 from stdc_lab.config.pruning import PruningConfig
 from stdc_lab.config.space import SearchSpace
@@ -61,7 +63,7 @@ class StudyConfig(Value):
     """In place of a sampler: every arm with every seed, and nothing else."""
     pruning: PruningConfig | None = None
     """Whether trainings are stopped on the way that others dominate; what the study names is never stopped."""
-    data: DataConfig = DataConfig()
+    data: DataConfig = ScenesConfig()
     train: TrainConfig = TrainConfig()
     latency: LatencyConfig = LatencyConfig()
 
@@ -85,8 +87,8 @@ class StudyConfig(Value):
             raise ValueError("objectives: the same figure twice")
         if self.pruning is not None and not self.can_prune:
             raise ValueError(
-                "pruning: needs miou among the objectives, and beside it what a profile tells: boundary_f is known "
-                "only at the end"
+                "pruning: needs miou among the objectives, and beside it what a profile tells: other scores, such as "
+                "boundary_f, are known only at the end"
             )
         if self.pruning is not None and self.plan is not None:
             raise ValueError("pruning: a plan is complete, so its trainings are not stopped; leave pruning out")
@@ -107,10 +109,11 @@ class StudyConfig(Value):
     def can_prune(self) -> bool:
         """Whether the objectives are known on the way: more mIoU, and what a profile tells."""
         figures = {one.figure: one.maximize for one in self.objectives}
-        return figures.get("miou", False) and "boundary_f" not in figures
+        others = [figure_of(name).source for name in figures if name != "miou"]
+        return figures.get("miou", False) and "training" not in others
 
     @property
-    def figures(self) -> set[Figure]:
+    def figures(self) -> set[str]:
         """What a trial has to measure beside mIoU and latency."""
         return {one.figure for one in self.objectives} | {one.figure for one in self.constraints}
 

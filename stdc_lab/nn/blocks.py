@@ -1,4 +1,4 @@
-"""The parts that networks of several families are made of: ConvX and a head."""
+"""The parts that networks of several families are made of: ConvX, what enlarges features, and a head."""
 
 from __future__ import annotations
 
@@ -20,6 +20,23 @@ class ConvBNReLU(nn.Sequential):
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=bias)
         self.bn = nn.BatchNorm2d(out_channels)
         self.relu = nn.ReLU(inplace=True)
+
+
+class Smoothing(ConvBNReLU):
+    """Features enlarged to another map's size, then a 3×3 ConvX. N×C×h×w, N×?×H×W → N×C×H×W."""
+
+    def __init__(self, channels: int, interpolation: str) -> None:
+        super().__init__(channels, channels)
+        self.interpolation = interpolation
+
+    def forward(self, features: Tensor, like: Tensor) -> Tensor:  # type: ignore[override]
+        smoothed: Tensor = super().forward(self.enlarged(features, like))  # type: ignore[no-untyped-call]
+        return smoothed
+
+    def enlarged(self, features: Tensor, like: Tensor) -> Tensor:
+        """Features N×C×h×w at the height and width of another map."""
+        corners = True if self.interpolation == "bilinear" else None
+        return functional.interpolate(features, like.shape[2:], mode=self.interpolation, align_corners=corners)
 
 
 class ConvBN(nn.Sequential):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -40,39 +40,37 @@ class Encoded(NamedTuple):
     stages: Mapping[int, Tensor]
 
 
+class OfSpec:
+    """A network that a spec describes."""
+
+    spec: ArchSpec
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        return {"arch_id": self.spec.arch_id, "arch": self.spec.to_dict()}
+
+
 class Segmenter(nn.Module, ABC):
     """Images N×3×H×W (RGB, normalised) → `SegOutput`. Without training heads this is the deployed graph.
 
-    A family's segmenter makes its layers, then calls `add_training_heads`. backbone: the layers whose weights a
-    pretrained classifier can give, or that a recipe leaves alone. corners: whether bilinear upsampling aligns corners.
+    backbone: the layers whose weights a pretrained classifier can give, or that a recipe leaves alone. corners: whether
+    bilinear upsampling aligns corners.
     """
 
     backbone: nn.Module
     corners: bool = True
 
-    def __init__(self, spec: ArchSpec, num_classes: int, heads: TrainingHeads | None) -> None:
+    def __init__(self, num_classes: int, heads: TrainingHeads | None) -> None:
         super().__init__()
-        self.spec = spec
         self.num_classes = num_classes
         self.heads = heads
         self.auxiliary_heads = nn.ModuleDict()
         self.detail_heads = nn.ModuleDict()
 
-    def add_training_heads(self, context_widths: Mapping[int, int]) -> None:
-        """The heads that only training needs. context_widths: channels of what auxiliary heads read, by stride.
-
-        Raises `StdcLabError` for a detail head where the family has no features.
-        """
-        if self.heads is None:
-            return
-        for stride in self.spec.auxiliary_strides if self.heads.auxiliary else ():
-            self.auxiliary_heads[str(stride)] = Head(context_widths[stride], TRAINING_HEAD_WIDTH, self.num_classes)
-        widths = self.spec.detail_widths
-        for stride in self.heads.detail_strides:
-            if stride not in widths:
-                allowed = ", ".join(map(str, widths))
-                raise StdcLabError(f"heads.detail_strides: got {stride}; allowed for {self.spec.family}: {allowed}")
-            self.detail_heads[str(stride)] = Head(widths[stride], TRAINING_HEAD_WIDTH, 1)
+    @property
+    @abstractmethod
+    def description(self) -> Mapping[str, Any]:
+        """What files say of it, in plain values: `arch_id` and `arch`; of a user's own network, `own_network`."""
 
     @abstractmethod
     def encode(self, images: Tensor) -> Encoded:
@@ -106,7 +104,31 @@ class Segmenter(nn.Module, ABC):
         return functional.interpolate(logits, size=size, mode="bilinear", align_corners=self.corners)
 
 
-class Classifier(nn.Module, ABC):
+class FamilySegmenter(OfSpec, Segmenter):
+    """A family's segmenter: it makes its layers, then calls `add_training_heads`."""
+
+    def __init__(self, spec: ArchSpec, num_classes: int, heads: TrainingHeads | None) -> None:
+        super().__init__(num_classes, heads)
+        self.spec = spec
+
+    def add_training_heads(self, context_widths: Mapping[int, int]) -> None:
+        """The heads that only training needs. context_widths: channels of what auxiliary heads read, by stride.
+
+        Raises `StdcLabError` for a detail head where the family has no features.
+        """
+        if self.heads is None:
+            return
+        for stride in self.spec.auxiliary_strides if self.heads.auxiliary else ():
+            self.auxiliary_heads[str(stride)] = Head(context_widths[stride], TRAINING_HEAD_WIDTH, self.num_classes)
+        widths = self.spec.detail_widths
+        for stride in self.heads.detail_strides:
+            if stride not in widths:
+                allowed = ", ".join(map(str, widths))
+                raise StdcLabError(f"heads.detail_strides: got {stride}; allowed for {self.spec.family}: {allowed}")
+            self.detail_heads[str(stride)] = Head(widths[stride], TRAINING_HEAD_WIDTH, 1)
+
+
+class Classifier(OfSpec, nn.Module, ABC):
     """Images N×3×H×W → logits N×classes: what a backbone is pretrained in."""
 
     backbone: nn.Module
@@ -119,3 +141,13 @@ class Classifier(nn.Module, ABC):
     @abstractmethod
     def parts(self) -> dict[str, nn.Module]:
         """Its modules in the order in which they run, by the names of the graph's parts."""
+
+    def released_form(self) -> nn.Module | None:
+        """The same layers as the released code registers them, where a counter says something else of that; or None."""
+        return None
+
+
+def title_of(network: Segmenter | Classifier) -> str:
+    """What tells a network from others, for people."""
+    own = network.description.get("own_network")
+    return f"network {own}" if own else f"arch_id {network.description['arch_id']}"

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import CheckpointError
-from stdc_lab.nn.network import Classifier, Segmenter
+from stdc_lab.nn.network import Classifier, FamilySegmenter
 from stdc_lab.nn.segmenter import build_model
 
-Network = Segmenter | Classifier
+Network = FamilySegmenter | Classifier
 State = Mapping[str, Tensor]
 SHOWN = 12
 

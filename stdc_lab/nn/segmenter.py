@@ -12,16 +12,17 @@ from torch import nn
 from stdc_lab.arch import ArchSpec
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
-from stdc_lab.nn.families import CLASSIFIERS, SEGMENTERS
+from stdc_lab.nn.families import NETWORKS
 from stdc_lab.nn.initial_weights import fresh_seed, initialise
-from stdc_lab.nn.network import Classifier, Segmenter
+from stdc_lab.nn.network import Classifier, FamilySegmenter, Segmenter
 
 Network = TypeVar("Network", bound=Segmenter | Classifier)
+AnySegmenter = TypeVar("AnySegmenter", bound=Segmenter)
 
 
 def build_model(
     spec: ArchSpec, num_classes: int, heads: TrainingHeads | None = None, *, seed: int | None = None
-) -> Segmenter:
+) -> FamilySegmenter:
     """The segmentation network of a spec, freshly initialised; with `heads` in its training form.
 
     seed: of the initial weights, of which networks share every layer of equal name and shape (see `initialise`);
@@ -29,7 +30,8 @@ def build_model(
     head where the family has no features.
     """
     _check_classes(num_classes)
-    return _built(lambda: SEGMENTERS[spec.family](spec, num_classes, heads), seed)
+    segmenter, _ = NETWORKS[spec.family]
+    return _built(lambda: segmenter(spec, num_classes, heads), seed)
 
 
 def build_classifier(spec: ArchSpec, num_classes: int = 1000, *, seed: int | None = None) -> Classifier:
@@ -38,9 +40,10 @@ def build_classifier(spec: ArchSpec, num_classes: int = 1000, *, seed: int | Non
     seed: see `build_model`. Raises `StdcLabError` for fewer than two classes, or a family that has no classifier.
     """
     _check_classes(num_classes)
-    if spec.family not in CLASSIFIERS:
+    _, classifier = NETWORKS[spec.family]
+    if classifier is None:
         raise StdcLabError(f"task: got cls, but the family {spec.family} has no classifier; allowed: seg")
-    return _built(lambda: CLASSIFIERS[spec.family](spec, num_classes), seed)
+    return _built(lambda: classifier(spec, num_classes), seed)
 
 
 def _built(make: Callable[[], Network], seed: int | None) -> Network:
@@ -53,12 +56,12 @@ def _built(make: Callable[[], Network], seed: int | None) -> Network:
     return network
 
 
-def strip_heads(network: Segmenter) -> Segmenter:
+def strip_heads(network: AnySegmenter) -> AnySegmenter:
     """The deployed network of a training form: a copy with the same weights and logits, without training heads."""
     return copy.deepcopy(deployed_view(network))
 
 
-def deployed_view(network: Segmenter) -> Segmenter:
+def deployed_view(network: AnySegmenter) -> AnySegmenter:
     """The deployed network of a training form, of the same layers: it is made at once and follows every step.
 
     Its mode (training or evaluation) is that of the layers that both have. For a network of its own: `strip_heads`.

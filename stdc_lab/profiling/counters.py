@@ -23,7 +23,7 @@ from stdc_lab.arch.costs import operations
 from stdc_lab.arch.graph import Operation
 from stdc_lab.deploy.graph import Logits
 from stdc_lab.errors import StdcLabError
-from stdc_lab.nn import Classifier, Segmenter
+from stdc_lab.nn import Classifier, FamilySegmenter
 from stdc_lab.profiling.accounting import account, unseen_functions
 from stdc_lab.records import CounterAccount, MacCounters
 
@@ -49,7 +49,7 @@ class Totals(NamedTuple):
     fvcore_unsupported: dict[str, int]
 
 
-def count_macs(network: Segmenter | Classifier, size: tuple[int, int]) -> Counted:
+def count_macs(network: FamilySegmenter | Classifier, size: tuple[int, int]) -> Counted:
     """Count a network on the CPU, one image of `size` (height x width), the main logits returned.
 
     The network is left as it was: counters that need not compute get a copy on the meta device.
@@ -75,14 +75,14 @@ def totals(network: nn.Module, size: tuple[int, int]) -> Totals:
     images = torch.zeros(1, 3, *size)
     graph = Logits(network).eval()
     sketch, shape = copy.deepcopy(graph).to("meta"), images.to("meta")
-    flops, thop = _by_torch(sketch, shape), by_thop(sketch, shape)
-    return Totals(flops, thop, *_by_fvcore(graph, images))
+    flops, thop = by_torch(sketch, shape), by_thop(sketch, shape)
+    return Totals(flops, thop, *by_fvcore(graph, images))
 
 
-def operations_of(network: Segmenter | Classifier, size: tuple[int, int]) -> tuple[Operation, ...]:
+def operations_of(network: FamilySegmenter | Classifier, size: tuple[int, int]) -> tuple[Operation, ...]:
     """What a network runs for one image, by theory: all its training heads included."""
-    heads = network.heads if isinstance(network, Segmenter) else None
-    task: Literal["seg", "cls"] = "seg" if isinstance(network, Segmenter) else "cls"
+    heads = network.heads if isinstance(network, FamilySegmenter) else None
+    task: Literal["seg", "cls"] = "seg" if isinstance(network, FamilySegmenter) else "cls"
     if heads is None:
         return operations(network.spec, size, network.num_classes, task=task)
     return operations(
@@ -97,21 +97,23 @@ def check_size(size: Sequence[Any]) -> None:
         raise StdcLabError(f"size: got {size!r}; allowed: height and width, whole numbers from {MIN_SIDE}")
 
 
-def _training_heads(network: Segmenter | Classifier) -> tuple[str, ...]:
+def _training_heads(network: FamilySegmenter | Classifier) -> tuple[str, ...]:
     """The paths of the heads whose output is not the main logits."""
-    if not isinstance(network, Segmenter) or network.heads is None:
+    if not isinstance(network, FamilySegmenter) or network.heads is None:
         return ()
     auxiliary = tuple(f"auxiliary head at 1/{stride}" for stride in network.auxiliary_heads)
     return auxiliary + tuple(f"detail head at 1/{stride}" for stride in network.detail_heads)
 
 
-def _by_torch(graph: nn.Module, images: Tensor) -> int:
+def by_torch(graph: nn.Module, images: Tensor) -> int:
+    """PyTorch's count, in FLOPs."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         graph(images)
     return int(counter.get_total_flops())
 
 
-def _by_fvcore(graph: nn.Module, images: Tensor) -> tuple[int, dict[str, int]]:
+def by_fvcore(graph: nn.Module, images: Tensor) -> tuple[int, dict[str, int]]:
+    """fvcore's count, and which operations it has no rule for, and how often."""
     with warnings.catch_warnings():
         # fvcore is not maintained: it reaches for parts of torch that warn of their end.
         warnings.simplefilter("ignore")

@@ -14,4 +14,4 @@ def stage_cost(part: Part, done: Sequence[Operation], depth: int, path: str = ""
     path = f"{path}/{part.name}" if path else part.name
     inner = part.parts if depth > 1 else ()
     costs = tuple(stage_cost(inside, done, depth - 1, path) for inside in inner)
-    return StageCost.of(part).model_copy(update={"peak_activations": peak(done, path).elements, "parts": costs})
+    return StageCost.of(part).replace(peak_activations=peak(done, path).elements, parts=costs)

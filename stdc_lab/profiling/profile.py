@@ -14,12 +14,13 @@ from stdc_lab.arithmetic import TIMING
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import default_threads, environment
-from stdc_lab.nn import Classifier, Segmenter, build_classifier, build_model
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import default_threads
+from stdc_lab.nn import Classifier, FamilySegmenter, build_classifier, build_model
 from stdc_lab.profiling.counters import Counted, check_size, count_macs
-from stdc_lab.profiling.latency import measure_latency
 from stdc_lab.profiling.parts import stage_cost
 from stdc_lab.profiling.published import count_released_form, published_account
+from stdc_lab.profiling.ranking import measure_latency
 from stdc_lab.records import LatencyResult, MacCounters, ProfileResult, TrainingCost
 
 CLASSES = {"seg": 19, "cls": 1000}
@@ -40,15 +41,15 @@ def profile(
     compare_with: tuple[str, ArchSpec] | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> ProfileResult:
-    """Parameters, MACs by several counters, feature maps, part by part, and (if `timed`) the latency at batch 1.
+    """Parameters, MACs by several counters, feature maps, part by part, and (if `timed`) the latency.
 
     `task`: the segmenter or the classifier. `heads`: also what the segmenter with these training heads costs; it is
     counted, the deployed network is timed. `depth`: 1 stages, 2 modules, 3 blocks as well. The latency is of untrained
-    weights, which cost the same. Size, threads and duration are in `latency`. `compare_with`: a segmenter by name that
-    is timed in turns with this one; the result says how many times as fast as it this one is. `counters`: whether
-    fvcore, thop and PyTorch's counter run too, which takes longer than the network; theory always does.
+    weights, which cost the same. Size, batch, runtime, threads and duration are in `latency`. `compare_with`: a
+    segmenter by name that is timed in turns with this one, in the same runtime; the result says how many times as fast
+    as it this one is. `counters`: whether fvcore, thop and PyTorch's counter run too; theory always does.
 
-    Raises `StdcLabError` for training heads on a classifier.
+    Raises `StdcLabError` for training heads on a classifier, and as `measure_latency` does.
     """
     if heads is not None and task != "seg":
         raise StdcLabError("heads: training heads belong to the segmenter; a classifier (task cls) has none")
@@ -60,11 +61,11 @@ def profile(
         return result
     measured = _measured(network, spec, compare_with, config, device, on_progress)
     threads = config.threads or default_threads()
-    return result.model_copy(update={"latency": measured, "environment": environment(device, threads, TIMING)})
+    return result.replace(latency=measured, environment=environment(device, threads, TIMING))
 
 
 def _measured(
-    network: Segmenter | Classifier,
+    network: FamilySegmenter | Classifier,
     spec: ArchSpec,
     compare_with: tuple[str, ArchSpec] | None,
     config: LatencyConfig,
@@ -74,20 +75,20 @@ def _measured(
     if compare_with is None or compare_with[1].arch_id == spec.arch_id:
         alone = measure_latency({"network": network}, config, device, on_progress)["network"]
         same = {} if compare_with is None else {"reference": compare_with[0], "times_as_fast": 1.0}
-        return alone.model_copy(update=same)
+        return alone.replace(**same)
     name, other = compare_with
     networks = {"network": network, name: build_model(other, network.num_classes)}
     return measure_latency(networks, config, device, on_progress, reference=name)["network"]
 
 
-def build(spec: ArchSpec, task: TaskName, num_classes: int | None = None) -> Segmenter | Classifier:
+def build(spec: ArchSpec, task: TaskName, num_classes: int | None = None) -> FamilySegmenter | Classifier:
     """The deployed segmenter (default 19 classes), or the classifier (1,000)."""
     classes = CLASSES[task] if num_classes is None else num_classes
     return build_model(spec, classes) if task == "seg" else build_classifier(spec, classes)
 
 
 def count(
-    network: Segmenter | Classifier,
+    network: FamilySegmenter | Classifier,
     size: tuple[int, int],
     *,
     heads: TrainingHeads | None = None,
@@ -96,7 +97,7 @@ def count(
 ) -> ProfileResult:
     """All of a profile that needs no clock, of a deployed network; see `profile`."""
     spec, classes = network.spec, network.num_classes
-    task: TaskName = "seg" if isinstance(network, Segmenter) else "cls"
+    task: TaskName = "seg" if isinstance(network, FamilySegmenter) else "cls"
     check_size(size)
     theory = analyse(spec, size, classes, task=task)
     done = theory.operations

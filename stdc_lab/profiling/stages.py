@@ -15,7 +15,9 @@ from stdc_lab.arithmetic import TIMING, computing
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.deploy.graph import Logits
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import cpu_threads, default_threads, machine_lock, place
+from stdc_lab.hardware.devices import place
+from stdc_lab.hardware.threads import cpu_threads, default_threads
+from stdc_lab.machine import machine_lock
 from stdc_lab.nn import Classifier, Segmenter
 from stdc_lab.profiling.intervals import median_interval
 from stdc_lab.profiling.timing import take_turns, timed
@@ -49,7 +51,7 @@ def measure_stages(
 
     with machine_lock(alone=True), cpu_threads(threads), computing(TIMING), torch.inference_mode():
         calls = {"whole": timed(lambda: graph(images), device), "watched": timed(watched, device)}
-        turns = take_turns(calls, config.model_copy(update={"attempts": 1}))
+        turns = take_turns(calls, config.replace(attempts=1))
     whole = turns.of("whole")
     # Without those of the warm-up and of the gaps between blocks.
     milliseconds = np.array(watch.milliseconds[-len(turns.counted) :])[turns.counted]

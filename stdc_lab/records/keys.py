@@ -65,7 +65,7 @@ def _in_effect(train: TrainConfig) -> TrainConfig:
         idle |= {name for name in LossConfig.model_fields if name.startswith("detail_")}
     loss = LossConfig.model_validate(train.loss.model_dump(exclude=idle))
     workers = TrainConfig.model_fields["data_workers"].default
-    return train.model_copy(update={"loss": loss, "data_workers": workers})
+    return train.replace(loss=loss, data_workers=workers)
 
 
 def profile_key(

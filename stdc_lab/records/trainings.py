@@ -72,7 +72,9 @@ class TrainingOutcome(Value):
     The best of many evaluations on one validation set is a choice made on that set: report both.
     """
 
-    arch: Arch
+    arch: Arch | None
+    own_network: str | None = None
+    """The import path of the user's own network, which has no `arch`."""
     last: TrainResult
     best_miou: float | None
     best_iteration: int | None
@@ -111,7 +113,9 @@ class EvaluationProtocol(Value):
 
     checkpoint: str
     """The file of weights, as it was named."""
-    arch_id: str
+    arch_id: str | None
+    own_network: str | None = None
+    """The import path of the user's own network, which has no `arch_id`."""
     num_classes: int
     data: DataConfig
     """The validation part of this data set, at this size of images and labels, was evaluated."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
 import warnings
@@ -18,6 +17,7 @@ from matplotlib.path import Path as Outline
 from stdc_lab.arch import ArchSpec, analyse
 from stdc_lab.arch.costs import NetworkCost
 from stdc_lab.errors import ConfigError
+from stdc_lab.files import write_bytes
 from stdc_lab.reporting.canvas import BLUE, DPI, GREEN, GREY, INK, VERMILLION
 from stdc_lab.reporting.drawing_data import LINE, MARGIN, Band, Diagram, Edge, Kind, Node, Note
 from stdc_lab.reporting.drawing_modules import modules_diagram
@@ -90,14 +90,7 @@ def draw_architecture(
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
         figure = architecture_figure(architecture_diagram(cost, name))
         figure.savefig(picture, format=form, dpi=DPI, metadata=metadata)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(picture.getvalue())
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise ConfigError(f"--draw: {path}: cannot be written: {error.strerror}") from error
+    write_bytes(path, picture.getvalue(), lambda message: ConfigError(f"--draw: {message}"))
 
 
 def title_lines(cost: NetworkCost, name: str = "") -> tuple[str, str]:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from stdc_lab.arch import ArchSpec
 from stdc_lab.config.values import show_size
 from stdc_lab.errors import StdcLabError
+from stdc_lab.files import read_bytes, read_json
 from stdc_lab.records import MacCounters, ProfileResult, TrialRecord
 from stdc_lab.reporting.figure_data import trial_name
 from stdc_lab.reporting.tables import Cell, Row, Table
@@ -66,7 +67,7 @@ def read_record(folder: Path, trial: pd.Series) -> TrialRecord | None:
     """The record of a trial; None if it is missing, cannot be read, or is not a record."""
     run = run_folder(folder, trial)
     try:
-        return None if run is None else TrialRecord.model_validate_json((run / "trial.json").read_bytes())
+        return None if run is None else TrialRecord.model_validate_json(read_bytes(run / "trial.json"))
     except (OSError, ValidationError, StdcLabError):
         return None
 
@@ -190,7 +191,7 @@ def data_uri(png: bytes) -> str:
 
 def _read_legend(path: Path) -> tuple[tuple[str, str], ...]:
     try:
-        legend = json.loads(path.read_text(encoding="utf-8"))
+        legend = read_json(path)
     except (OSError, ValueError):
         return ()
     if not isinstance(legend, dict):

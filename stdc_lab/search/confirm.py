@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from stdc_lab.analysis.confirmation import worth_confirming
 from stdc_lab.analysis.frame import load_study
-from stdc_lab.analysis.networks import SCORES
+from stdc_lab.config.figures import figure_of
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
 from stdc_lab.records import trial_key
@@ -56,7 +56,7 @@ def enqueue_confirmation(study: optuna.Study, config: StudyConfig, folder: Path,
         raise StudyError(
             f"{folder}: study confirm is for what a sampler chose; a plan has several seeds: add seeds to it"
         )
-    if not any(one.figure in SCORES for one in config.objectives):
+    if not any(figure_of(one.figure).by_seed for one in config.objectives):
         raise StudyError(
             f"{folder}: study confirm: no objective of this study depends on a training: "
             f"{', '.join(map(str, config.objectives))}"

@@ -13,14 +13,14 @@ from typing import TypeVar
 import filelock
 import optuna
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 from sqlalchemy.exc import SQLAlchemyError
 
 from stdc_lab.analysis.storage import OBJECTIVES, STORAGE_FILE, STUDY_FILE, read_storage
-from stdc_lab.config.reading import differences, read_study
+from stdc_lab.config.reading import differences, read_study, yaml_text
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import Dataset
 from stdc_lab.errors import StudyError
+from stdc_lab.files import read_bytes, remove_leftovers, write_text, writing
 from stdc_lab.records import Environment, ProfileResult, TrialRecord, profile_key
 from stdc_lab.search.ledger import is_trained
 
@@ -75,15 +75,13 @@ def open_study(config: StudyConfig, folder: Path) -> optuna.Study:
         read_storage(folder)  # says what is wrong with a file that is none, and writes nothing into it
     else:
         # Made beside its place: killed at this moment, a search leaves no storage rather than half of one.
-        partial = path.with_name(path.name + ".partial")
-        for leftover in folder.glob(partial.name + "*"):  # a journal among them
-            leftover.unlink()
-        storage = _storage_at(partial)
-        made = _study_in(storage, config)
-        made.set_user_attr(OBJECTIVES, [str(objective) for objective in config.objectives])
-        storage.remove_session()
-        storage.engine.dispose()
-        partial.replace(path)
+        remove_leftovers(path)
+        with writing(path, StudyError) as partial:
+            storage = _storage_at(partial)
+            made = _study_in(storage, config)
+            made.set_user_attr(OBJECTIVES, [str(objective) for objective in config.objectives])
+            storage.remove_session()
+            storage.engine.dispose()
     return _study_in(_storage_at(path), config)
 
 
@@ -189,13 +187,7 @@ def check_same_data(study: optuna.Study, dataset: Dataset, folder: Path) -> None
 
 def keep_config(config: StudyConfig, folder: Path) -> None:
     """Write the study as it is run, its space and defaults included."""
-    path = folder / STUDY_FILE
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        writer = YAML(typ="safe", pure=True)
-        writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-        writer.dump(config.model_dump(mode="json"), file)
-    partial.replace(path)
+    write_text(folder / STUDY_FILE, yaml_text(config), StudyError)
 
 
 def read_record(folder: Path, key: str) -> TrialRecord | None:
@@ -212,7 +204,9 @@ def study_profile_key(config: StudyConfig, arch_id: str, machine: Environment, n
         arch_id,
         machine,
         num_classes=num_classes,
-        input_shape=(1, 3, *config.latency.size),
+        input_shape=config.latency.input_shape,
+        runtime=config.latency.runtime,
+        dtype=config.latency.dtype,
         compared_with=None if beside is None else beside[1].arch_id,
     )
 
@@ -226,22 +220,12 @@ def read_profile(folder: Path, key: str) -> ProfileResult | None:
 def keep_profile(folder: Path, key: str, profile: ProfileResult) -> None:
     """Keep a profile for the other trials of its network."""
     (folder / PROFILES_FOLDER).mkdir(exist_ok=True)
-    write_text(folder / PROFILES_FOLDER / f"{key}.json", profile.model_dump_json(indent=1))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all. Raises `StudyError` if it cannot be written."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be written: {error.strerror}") from error
+    write_text(folder / PROFILES_FOLDER / f"{key}.json", profile.model_dump_json(indent=1), StudyError)
 
 
 def _read(path: Path, kind: type[Kept], what: str, advice: str) -> Kept | None:
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(read_bytes(path))
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:

@@ -54,4 +54,4 @@ def is_suspect(cost: ProfileResult, beside: Iterable[Cost]) -> bool:
 
 def marked(latency: LatencyResult) -> LatencyResult:
     """The latency with what is wrong with it: no other timing bore it out."""
-    return latency.model_copy(update={"noisy": True, "note": IMPLAUSIBLE})
+    return latency.replace(noisy=True, note=IMPLAUSIBLE)

@@ -207,7 +207,7 @@ class Search:
             candidate = candidate.in_smaller_parts() or candidate
         self.watcher.trial_started(candidate, self.done, self.wanted)
         before = self.ledger.number_of.get(key)
-        if record is not None and (before is not None or unmeasured(self.config, record.profile) is None):
+        if record is not None and (before is not None or self._was_timed_so(record)):
             if before is None:  # it was finished, and its driver killed before it could say so
                 tidy(self.folder / RUNS_FOLDER / key)
                 self.pruner.add(record)
@@ -217,6 +217,19 @@ class Search:
         self.running[worker] = running = Running(trial, candidate, worker, key, lost=(count, iteration))
         self._give(running)
         return True
+
+    def _was_timed_so(self, record: TrialRecord) -> bool:
+        """Whether a record that no trial tells of has a cost that compares with this study's."""
+        latency, where = record.profile.latency, record.profile.environment
+        if latency is None or where is None or unmeasured(self.config, record.profile) is not None:
+            return False
+        wanted = self.config.latency
+        alike = (latency.runtime, latency.dtype, latency.input_shape) == (
+            wanted.runtime,
+            wanted.dtype,
+            wanted.input_shape,
+        )
+        return alike and where.fingerprint in {one.fingerprint for one in self.machines.values()}
 
     def _with_new_seed(self, trial: optuna.Trial, candidate: Candidate) -> Candidate:
         """The same training with the first seed, from the study's on, with which it was not done and is not at work."""

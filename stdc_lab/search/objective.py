@@ -18,12 +18,15 @@ from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.data import IGNORE_LABEL, Dataset
-from stdc_lab.machine import choose_dtype, machine_lock, place
+from stdc_lab.errors import StudyError
+from stdc_lab.files import write_bytes, write_text
+from stdc_lab.hardware.devices import choose_dtype, place
+from stdc_lab.machine import machine_lock
 from stdc_lab.nn import Segmenter
 from stdc_lab.nn.checkpoints import load_checkpoint, save_checkpoint
 from stdc_lab.profiling import profile
 from stdc_lab.records import Circumstances, ProfileResult, TrialRecord, trial_key
-from stdc_lab.search.folder import read_record, write_text
+from stdc_lab.search.folder import read_record
 from stdc_lab.search.known_costs import Cost, is_suspect, marked
 from stdc_lab.training import Progress
 from stdc_lab.training.boundary import BoundaryScore
@@ -85,7 +88,7 @@ class Candidate:
             return None
         size = self.train.batch_size // parts
         reason = f"out of memory in parts of {2 * size} images: trained in parts of {size}, gradients accumulated"
-        train = self.train.model_copy(update={"accumulation": parts})
+        train = self.train.replace(accumulation=parts)
         return replace(self, train=train, planned=self.planned or self.train, retried=reason)
 
 
@@ -127,7 +130,7 @@ def run_trial(
     folder = runs / key
     finished = read_record(runs.parent, key)
     if finished is not None:
-        return _keep(finished.model_copy(update={"profile": cost}), folder)
+        return _keep(finished.replace(profile=cost), folder)
     stopped: list[str] = []
 
     def is_enough(progress: Progress) -> bool:
@@ -192,11 +195,11 @@ def measure_cost(
     cost = min(cost, measure(), key=lambda one: math.inf if one.latency is None else one.latency.median_ms)
     if not is_suspect(cost, beside) or cost.latency is None:
         return cost
-    return cost.model_copy(update={"latency": marked(cost.latency)})
+    return cost.replace(latency=marked(cost.latency))
 
 
 def _keep(record: TrialRecord, folder: Path) -> TrialRecord:
-    write_text(folder / RECORD_FILE, record.model_dump_json(indent=1))
+    write_text(folder / RECORD_FILE, record.model_dump_json(indent=1), StudyError)
     tidy(folder)
     return record
 
@@ -222,7 +225,7 @@ def _boundary_f(
 
 def tidy(folder: Path) -> None:
     """Remove what only an unfinished training needs: a study holds as many folders as trials."""
-    for name in (*_OF_THE_TRAINING, "events.out.tfevents.*"):
+    for name in (*_OF_THE_TRAINING, "events.out.tfevents.*", ".*.partial"):
         for path in folder.glob(name):
             path.unlink(missing_ok=True)
 
@@ -258,8 +261,8 @@ def write_samples(
     for index, image, truth, guess in zip(chosen, images, labels, predictions, strict=True):
         panel = np.hstack([image, gap, coloured(truth, dataset), gap, coloured(guess, dataset)])
         encoded = cv2.imencode(".png", np.ascontiguousarray(panel[..., ::-1]))[1]
-        (folder / f"{index:04d}.png").write_bytes(encoded.tobytes())
-    write_text(folder / "legend.json", json.dumps(dataset.legend))
+        write_bytes(folder / f"{index:04d}.png", encoded.tobytes(), StudyError)
+    write_text(folder / "legend.json", json.dumps(dataset.legend), StudyError)
 
 
 def coloured(labels: np.ndarray, dataset: Dataset) -> np.ndarray:

@@ -13,14 +13,12 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.errors import StdcLabError
 from stdc_lab.records import Circumstances, ProfileResult, TrialRecord
+from stdc_lab.records.figures import figures_of, figures_of_profile, intervals_of, notes_of_training
 from stdc_lab.search.ledger import CONFIRMS, Ledger, Searched
 from stdc_lab.search.objective import Candidate
 from stdc_lab.search.objectives import (
     ScreenedOutError,
     constraint_excess,
-    figures_of,
-    figures_of_profile,
-    intervals_of,
     limit_excess,
     objective_values,
     screen_by_theory,
@@ -159,9 +157,8 @@ def tell(
     figures = figures_of(record)
     values = objective_values(config, figures)
     _note_profile(trial, record.profile)
-    reached = {"miou": record.result.miou, "boundary_f": record.boundary_f} if record.stopped is None else {}
     attributes: dict[str, Any] = {
-        **reached,
+        **(notes_of_training(record) if record.stopped is None else {}),
         "train_seconds": record.result.seconds,
         "duplicate_of": duplicate_of,
         "retried": record.retried,
@@ -217,10 +214,9 @@ def network_of(trial: optuna.Trial | FrozenTrial, config: StudyConfig) -> tuple[
 
 def _note_profile(trial: optuna.Trial, cost: ProfileResult) -> None:
     latency, where = cost.latency, cost.environment
-    attributes: dict[str, Any] = {str(name): value for name, value in figures_of_profile(cost).items()}
+    attributes: dict[str, Any] = {**figures_of_profile(cost)}
     if latency is not None:
-        attributes |= {"latency_p95_ms": latency.p95_ms, "latency_spread": latency.spread}
-        attributes |= {"latency_noisy": latency.noisy, "latency_note": latency.note}
+        attributes |= {"latency_spread": latency.spread, "latency_noisy": latency.noisy, "latency_note": latency.note}
         for figure, (low, high) in intervals_of(cost).items():
             attributes |= {f"{figure}_low": low, f"{figure}_high": high}
     if where is not None:

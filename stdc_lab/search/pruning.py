@@ -10,10 +10,11 @@ from optuna.trial import FrozenTrial, TrialState
 from stdc_lab.analysis.rungs import Course, course_costs, scores_of, stop_at
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.records import ProfileResult, TrialRecord
+from stdc_lab.records.figures import figures_of, figures_of_profile, intervals_of
 from stdc_lab.search.folder import read_record
 from stdc_lab.search.ledger import is_trained
 from stdc_lab.search.objective import Candidate
-from stdc_lab.search.objectives import constraint_excess, figures_of, figures_of_profile, intervals_of
+from stdc_lab.search.objectives import constraint_excess
 from stdc_lab.training import Progress
 
 

@@ -11,12 +11,16 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from stdc_lab.analysis.frame import load_study, write_trials_csv
-from stdc_lab.analysis.storage import read_study_config
+from stdc_lab.analysis.storage import STUDY_FILE, read_study_config
 from stdc_lab.arch import ArchSpec
-from stdc_lab.config.objectives import OF_LATENCY
+from stdc_lab.config.figures import figure_of
 from stdc_lab.config.study import StudyConfig
+from stdc_lab.data.kinds import num_classes
+from stdc_lab.deploy.runtimes import check_runtime
 from stdc_lab.errors import StudyError
-from stdc_lab.machine import choose_device, environment, usable_cores
+from stdc_lab.hardware.devices import choose_device
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import default_threads
 from stdc_lab.records import Environment, LatencyResult
 from stdc_lab.search.folder import (
     CSV_FILE,
@@ -52,19 +56,21 @@ def retime_study(
     They take turns, see `time_in_groups`: drift of the machine falls on all alike, which a latency measured hours after
     another cannot promise. Later trials of these architectures are given the new latency too. A candidate that had been
     screened out, and by its new latency breaks no bound, is queued again: the next search trains it. `say` hears what
-    is missing, and how many were queued.
+    is missing, what making the study's runtime took, and how many were queued.
 
-    Raises `StudyError` for a folder without a finished trial, and where nothing tells the number of classes.
+    Raises `StudyError` for a folder without a finished trial, and where nothing tells the number of classes;
+    `ConfigError` where the study's runtime cannot be had.
     """
     folder = Path(folder)
     config = read_study_config(folder)
     chosen = choose_device(device)
+    check_runtime(config.latency, chosen, str(folder / STUDY_FILE))
     with driver_lock(folder), storage_at_work(folder):
         study = open_study(config, folder)
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if not finished:
             raise StudyError(f"{folder}: no finished trial to time; run the search first")
-        here = environment(chosen, config.latency.threads or usable_cores())
+        here = environment(chosen, config.latency.threads or default_threads())
         there = {trial.user_attrs.get("fingerprint") for trial in finished} - {here.fingerprint, None}
         if there:
             raise StudyError(
@@ -75,6 +81,9 @@ def retime_study(
         specs = _architectures(finished, screened, say)
         classes = _num_classes(study, config, folder, finished, say)
         measured = time_in_groups(specs, config.latency, classes, chosen, config.compared_with, on_progress)
+        made = [one.making_s for one in measured.values() if one.making_s is not None]
+        if made:
+            say(f"made in {config.latency}: {len(made)} in {sum(made):.0f} s, which no latency holds")
         study.set_user_attr("retimed", {key: value.model_dump(mode="json") for key, value in measured.items()})
         study.set_user_attr(
             "retimed_on", environment(chosen, next(iter(measured.values())).threads).model_dump(mode="json")
@@ -84,7 +93,7 @@ def retime_study(
             key = study_profile_key(config, arch_id, here, classes)
             known = read_profile(folder, key)
             if known is not None:
-                keep_profile(folder, key, known.model_copy(update={"latency": latency}))
+                keep_profile(folder, key, known.replace(latency=latency))
         back = _queue_again(study, folder, screened)
         if back:
             say(
@@ -97,7 +106,7 @@ def retime_study(
 
 def _screened_by_latency(study: optuna.Study, config: StudyConfig, here: Environment) -> list[FrozenTrial]:
     """The candidates that a latency measured on this machine had screened out, and nothing else."""
-    on_latency = {str(one) for one in config.constraints if one.figure in OF_LATENCY}
+    on_latency = {str(one) for one in config.constraints if figure_of(one.figure).scatters}
     found = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):
         broken = {name for name, excess in trial.constraints.items() if excess > 0}
@@ -147,8 +156,8 @@ def _num_classes(
         profile = read_profile(folder, path.stem)
         if profile is not None:
             return profile.num_classes
-    if config.data.num_classes is not None:
-        return config.data.num_classes
+    if (classes := num_classes(config.data)) is not None:
+        return classes
     raise StudyError(
         f"{folder}: how many classes its networks tell apart is not known: the records of its finished trials "
         f"(runs/*/trial.json) and its profiles are gone. Put one back, or call the search again, which notes it"

@@ -14,9 +14,10 @@ from stdc_lab.config.pretraining import PretrainConfig
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.data import IGNORE_LABEL, Dataset
 from stdc_lab.data.images import ImageFolder
-from stdc_lab.errors import CheckpointError, DataError, StudyError
-from stdc_lab.machine import MachineLock, machine_lock, synchronise
-from stdc_lab.nn import build_classifier, build_model
+from stdc_lab.errors import CheckpointError, ConfigError, DataError, StudyError
+from stdc_lab.hardware.devices import synchronise
+from stdc_lab.machine import MachineLock, machine_lock
+from stdc_lab.nn import OwnNetwork, Segmenter, build_classifier, build_model, build_own
 from stdc_lab.nn.checkpoints import load_backbone
 from stdc_lab.records import PretrainingOutcome, TrainingOutcome
 from stdc_lab.training.account import account, mixed_warning, pretraining_account
@@ -50,10 +51,13 @@ def run_training(
     device: torch.device,
     *,
     pretrained: Path | None = None,
+    own: OwnNetwork | None = None,
     workers: Workers | None = None,
     callbacks: TrainingCallbacks | None = None,
 ) -> TrainingOutcome:
     """Train as the recipe says, in a folder; called again, go on exactly where the last state was written.
+
+    own: what builds the network of a recipe that records `own_network`.
 
     The folder gets the recipe, the account, a curve (a row a step), the state, the last and the best checkpoint and
     the result; a training that is finished is only reported. Ctrl-C and SIGTERM wait for the end of a step, whose
@@ -64,15 +68,30 @@ def run_training(
     callbacks = callbacks or TrainingCallbacks()
     _check_data(dataset)
     with machine_lock(alone=False) as lock, reproducible(recipe.seed, device):
-        network = build_model(recipe.arch, len(dataset.class_names), recipe.training.heads, seed=recipe.seed)
-        start = "random weights"
+        network = _network(recipe, len(dataset.class_names), own)
+        start = "random weights" if recipe.own_network is None else "weights as its code makes them"
         if pretrained is not None:
+            if recipe.own_network is not None:
+                raise ConfigError("--pretrained: allowed without --network, whose code can load weights of its own")
             load_backbone(network, pretrained)
             start = f"backbone of {pretrained.name}"
         trainer = Trainer(network, dataset, recipe.training, recipe.seed, device, workers)
         outcome = _run(TrainingFolder(folder, recipe, trainer, start), account(recipe, trainer, start), callbacks, lock)
     assert isinstance(outcome, TrainingOutcome)
     return outcome
+
+
+def _network(recipe: RecipeConfig, num_classes: int, own: OwnNetwork | None) -> Segmenter:
+    """In its training form. Raises `ConfigError` for a user's own network that was not asked for."""
+    heads = recipe.training.heads
+    if recipe.arch is not None:
+        return build_model(recipe.arch, num_classes, heads, seed=recipe.seed)
+    if own is None or own.path != recipe.own_network:
+        raise ConfigError(
+            f"own_network: got {recipe.own_network!r}, whose code runs only when it is asked for: --network "
+            f"{recipe.own_network}"
+        )
+    return build_own(own, num_classes, heads, seed=recipe.seed)
 
 
 def run_pretraining(

@@ -158,7 +158,7 @@ class Curve:
         self.pending.append(loss)
         if iteration % self._every == 0 or score is not None or iteration == self._last:
             point = CurvePoint(iteration=iteration, loss=float(np.mean(self.pending)), learning_rate=rate)
-            self.points.append(point.model_copy(update={self._score_name: score}))
+            self.points.append(point.replace(**{self._score_name: score}))
             self.pending.clear()
 
 

@@ -31,7 +31,6 @@ KINDS = {
     "relu_": "ReLU",
     "avg_pool2d": "average pooling",
     "adaptive_avg_pool2d": "global pooling",
-    "_adaptive_avg_pool2d": "adaptive pooling",
     "adaptive_max_pool2d": "global max pooling",
     "amax": "channel maximum",
     "rsub": "one minus",
@@ -71,11 +70,17 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = function(*args, **(kwargs or {}))
+        written = output[0] if isinstance(output, tuple) else output  # a maximum also says where it was
         name = str(function).split(".")[1]
         if name not in LOOKS:
             read = [memory(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
             features = tuple(number for number in read if number not in self.weights)
-            self.ran.append(Ran(KINDS[name], features, memory(output), output.numel()))
+            kind = KINDS[name]
+            if name == "mean" and list(args[1]) == [1]:
+                kind = "channel mean"
+            if kind == "global pooling" and written.shape[2:] != (1, 1):
+                kind = "adaptive pooling"
+            self.ran.append(Ran(kind, features, memory(written), written.numel()))
         self.kept.append(output)
         return output
 

@@ -116,6 +116,10 @@ def test_ids_stay() -> None:
         "stdc2_strided": "a04fb695faf3",
         "stdc1_stem2": "7c681136ae40",
         "stdc1_conv_last": "2e1a475f3a42",
+        "pp_liteseg_t": "7b9b5db07c23",
+        "pp_liteseg_b": "e9a76fe12e99",
+        "regseg": "f705201ddaf9",
+        "regseg_large": "afd2d3997398",
     }
 
 
@@ -187,7 +191,7 @@ def test_a_spec_is_hashable_and_frozen() -> None:
         ({"kernels": (1, 3)}, r"kernels: got 1, 3; allowed: num_blocks \(4\) numbers"),
         ({"decoder": {"contextwidth": 3}}, r"decoder.contextwidth: no such field \(did you mean decoder.context_width"),
         ({"decoder": {"head_width": 0}}, r"decoder.head_width: got 0; allowed: a whole number from 4"),
-        ({"decoder": 7}, r"decoder: got 7; allowed: a DecoderSpec"),
+        ({"decoder": 7}, r"decoder: got 7; allowed: a decoder, such as DecoderSpec"),
         ({"decoder": {"attention": 1}}, r"decoder.attention: got 1; allowed: true, false"),
         ({"decoder": {"spatial_path": "yes"}}, r"decoder.spatial_path: got 'yes'; allowed: true, false"),
         ({"decoder": {"interpolation": "cubic"}}, r"decoder.interpolation: got 'cubic'; allowed: nearest, bilinear"),

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from stdc_lab import machine
 from stdc_lab.arch import DecoderSpec, StdcSpec, presets
 from stdc_lab.cli import latency_tables
 from stdc_lab.cli import profile as cli_profile
@@ -20,7 +19,8 @@ from stdc_lab.cli.tables import Row, Table, as_markdown, as_rich
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy import runtimes
-from stdc_lab.machine import usable_cores
+from stdc_lab.hardware import devices
+from stdc_lab.hardware.threads import usable_cores
 from stdc_lab.profiling import profile
 from stdc_lab.profiling.latency import summarise
 from stdc_lab.profiling.timing import take_turns
@@ -188,7 +188,7 @@ def test_runtimes_stages_and_a_picture(arch: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor that has none, where OpenVINO takes float32 for it."""
-    monkeypatch.setattr(machine, "_cpu_flags", lambda: {"avx2"})
+    monkeypatch.setattr(devices, "cpu_flags", lambda: {"avx2"})
     monkeypatch.setattr(runtimes, "openvino_lacks", lambda precision: "OpenVINO executes float32 here, not bfloat16")
     # Only those whose reason is the processor, which are not made at all.
     kept = [one for one in runtimes.RUNTIMES if one.name == "eager" or one.dtype == "bfloat16"]

@@ -12,6 +12,7 @@ from torch import nn
 
 from stdc_lab.arch import ArchSpec, analyse, total_cost
 from stdc_lab.arch.costs import cost_of, operations
+from stdc_lab.config.reading import read_study, read_value
 from stdc_lab.config.space import SearchSpace
 from stdc_lab.config.training import TrainConfig, TrainingHeads
 from stdc_lab.deploy.folding import folded, settle_norms
@@ -121,7 +122,7 @@ class TestOneOfEach:
         with torch.inference_mode():
             assert torch.equal(network(images).logits, strip_heads(network)(images).logits)
         assert len(network.auxiliary_heads) == len(SMALL[name].auxiliary_strides)
-        assert len(network.detail_heads) == 2
+        assert len(network.detail_heads) == len({4, 8} & SMALL[name].detail_widths.keys())
 
     def test_a_training_step_reaches_every_parameter(self, name: str) -> None:
         network = self.network(name, heads_of(SMALL[name], True, {8})).train()
@@ -175,9 +176,22 @@ SPACES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SPACES)
+SHIPPED = ("pp_liteseg.yaml", "regseg.yaml", "decoders.yaml")
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_the_study_of_all_families_is_one_front_in_the_runtime_that_ships() -> None:
+    study = read_study(REPOSITORY / "studies" / "camvid_families.yaml")
+    assert [spec.family for spec in study.known_networks.values()] == ["stdc", "stdc", "regseg"]
+    assert (study.space.name, study.latency.runtime, study.latency.batch) == ("decoders", "onnxruntime", 1)
+
+
+@pytest.mark.parametrize("name", [*SPACES, *SHIPPED])
 def test_a_space_finds_each_of_its_points_again(name: str) -> None:
-    space = SearchSpace.model_validate({"name": "space", **SPACES[name]})
+    if name in SHIPPED:
+        space = read_value(REPOSITORY / "search_spaces" / name, SearchSpace)
+    else:
+        space = SearchSpace.model_validate({"name": "space", **SPACES[name]})
     train = TrainConfig()
     found = {str(sorted(point.items())): point for point in space.samples()}
     assert len(found) >= 4

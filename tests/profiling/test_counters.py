@@ -18,8 +18,8 @@ from stdc_lab.errors import StdcLabError
 from stdc_lab.nn import Classifier, Segmenter, build_classifier, build_model
 from stdc_lab.profiling import accounting, profile
 from stdc_lab.profiling.accounting import RULES, Rule, account
-from stdc_lab.profiling.counters import _by_fvcore, count_macs, operations_of
-from stdc_lab.profiling.published import ReleasedForm, count_released_form, published_account
+from stdc_lab.profiling.counters import by_fvcore, count_macs, operations_of
+from stdc_lab.profiling.published import count_released_form, published_account
 from stdc_lab.records import CounterAccount
 from tests.arch.strategies import specs
 
@@ -130,7 +130,7 @@ def test_no_other_network_was_published() -> None:
 def test_modules_registered_twice_are_counted_four_times(spec: ArchSpec, size: tuple[int, int]) -> None:
     network = build_classifier(spec, 7)
     assert count_released_form(network, size).unaccounted == 0
-    form, images = ReleasedForm(network).eval(), torch.rand(1, 3, *size)
+    form, images = network.released_form().eval(), torch.rand(1, 3, *size)
     with torch.inference_mode():
         assert torch.allclose(form(images), network.eval()(images), atol=1e-6)
 
@@ -198,7 +198,7 @@ class Returned(nn.Module):
 @pytest.mark.parametrize(("name", "fvcore_gmacs"), [("stdc1", 19.02), ("stdc2", 25.63)])
 def test_fvcore_on_what_the_released_network_returns(name: str, fvcore_gmacs: float) -> None:
     network = build_model(presets[name], 19, ALL_HEADS).eval()
-    total, _ = _by_fvcore(Returned(network), torch.zeros(1, 3, 512, 1024))
+    total, _ = by_fvcore(Returned(network), torch.zeros(1, 3, 512, 1024))
     dropped = [f"detail head at 1/{stride}" for stride in (2, 4, 16)]
     counted = account("fvcore", operations_of(network, (512, 1024)), total, dropped=dropped)
     assert counted.unaccounted == 0

@@ -10,7 +10,7 @@ import torch
 
 from stdc_lab.arch import total_cost
 from stdc_lab.config.study import StudyConfig
-from stdc_lab.machine import environment
+from stdc_lab.hardware.environment import environment
 from stdc_lab.records import LatencyResult, MacCounters, ProfileResult, TrainResult, TrialRecord
 from stdc_lab.search import Crew, Watcher
 from stdc_lab.search.crew import Worker

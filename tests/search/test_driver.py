@@ -18,7 +18,7 @@ from stdc_lab.arch import presets
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import load_dataset
 from stdc_lab.errors import DataError, StdcLabError, StudyError
-from stdc_lab.machine import choose_dtype
+from stdc_lab.hardware.devices import choose_dtype
 from stdc_lab.nn import load_checkpoint
 from stdc_lab.records import Circumstances, ProfileResult, TrialRecord, trial_key
 from stdc_lab.search import Crew, Watcher, retime_study, run_study

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from stdc_lab.data import CLASS_NAMES
-from stdc_lab.machine import environment
+from stdc_lab.hardware.environment import environment
 from stdc_lab.records import Environment
 from stdc_lab.search import Watcher
 from stdc_lab.search.crew import Crew, Worker

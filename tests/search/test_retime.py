@@ -262,7 +262,7 @@ def test_without_any_hint_of_the_number_of_classes_that_is_said(
     study: Path, clocked: Callable[..., Clock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = clocked(lambda spec: 21.0)
-    monkeypatch.setattr("stdc_lab.config.data.DataConfig.num_classes", None)
+    monkeypatch.setattr("stdc_lab.search.retime.num_classes", lambda data: None)
     opened = open_study(widths(), study)
     opened.set_user_attr("num_classes", None)  # of an older version
     retime_study(study, device="cpu")

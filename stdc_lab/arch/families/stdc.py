@@ -53,7 +53,7 @@ class StdcSpec(ArchSpec):
 
     family: ClassVar[str] = "stdc"
     classifies: ClassVar[bool] = True
-    shorthand: ClassVar[tuple[str, ...]] = ("base_width",)
+    shorthand: ClassVar[Mapping[str, str]] = {"base_width": "widths"}
     stages: ClassVar[Mapping[str, tuple[int, ...]]] = {
         "widths": (1, 2, 3, 4, 5), "stem_depths": (1, 2), "depths": (3, 4, 5)
     }  # fmt: skip

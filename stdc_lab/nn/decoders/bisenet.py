@@ -11,7 +11,7 @@ from torch.nn import functional
 from stdc_lab.arch.decoders import DecoderSpec
 from stdc_lab.arch.decoders.bisenet import SPATIAL_PATH
 from stdc_lab.arch.graph import IMAGE_CHANNELS
-from stdc_lab.nn.blocks import ConvBN, ConvBNReLU
+from stdc_lab.nn.blocks import ConvBN, ConvBNReLU, Smoothing
 from stdc_lab.nn.decoders.base import DecoderModule
 
 
@@ -30,23 +30,6 @@ class AttentionRefinement(nn.Module):
         weights = torch.sigmoid(self.attention(functional.adaptive_avg_pool2d(features, 1)))
         refined: Tensor = features * weights
         return refined
-
-
-class Smoothing(ConvBNReLU):
-    """Features enlarged to another map's size, then a 3×3 ConvX. N×C×h×w, N×?×H×W → N×C×H×W."""
-
-    def __init__(self, channels: int, interpolation: str) -> None:
-        super().__init__(channels, channels)
-        self.interpolation = interpolation
-
-    def forward(self, features: Tensor, like: Tensor) -> Tensor:  # type: ignore[override]
-        smoothed: Tensor = super().forward(self.enlarged(features, like))  # type: ignore[no-untyped-call]
-        return smoothed
-
-    def enlarged(self, features: Tensor, like: Tensor) -> Tensor:
-        """Features N×C×h×w at the height and width of another map."""
-        corners = True if self.interpolation == "bilinear" else None
-        return functional.interpolate(features, like.shape[2:], mode=self.interpolation, align_corners=corners)
 
 
 class SpatialPath(nn.Sequential):

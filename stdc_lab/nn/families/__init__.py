@@ -1,16 +1,20 @@
-"""The networks of every family. A new one joins by being listed here, beside its spec in `arch.families`."""
+"""The networks of every family. A new one joins by being listed here, as its spec does in `arch.families`."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from stdc_lab.nn.families.regseg import RegSegSegmenter
-from stdc_lab.nn.families.stdc import StdcClassifier, StdcSegmenter
-from stdc_lab.nn.network import Classifier, Segmenter
+from stdc_lab.nn.families import regseg, stdc
+from stdc_lab.nn.network import Classifier, FamilySegmenter
 
-SEGMENTERS: Mapping[str, Callable[[Any, int, Any], Segmenter]] = MappingProxyType(
-    {"stdc": StdcSegmenter, "regseg": RegSegSegmenter}
+NETWORKS: Mapping[str, tuple[Callable[[Any, int, Any], FamilySegmenter], Callable[[Any, int], Classifier] | None]] = (
+    MappingProxyType(
+        {
+            "stdc": (stdc.StdcSegmenter, stdc.StdcClassifier),
+            "regseg": (regseg.RegSegSegmenter, None),
+        }
+    )
 )
-CLASSIFIERS: Mapping[str, Callable[[Any, int], Classifier]] = MappingProxyType({"stdc": StdcClassifier})
+"""A line a family: its segmenter, and its classifier if it has one."""
 
-__all__ = ["CLASSIFIERS", "SEGMENTERS"]
+__all__ = ["NETWORKS"]

@@ -12,7 +12,7 @@ from stdc_lab.arch.families.regseg import SQUEEZE, RegSegSpec
 from stdc_lab.arch.graph import IMAGE_CHANNELS
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.nn.blocks import ConvBN, ConvBNReLU, Head, enlarge
-from stdc_lab.nn.network import Encoded, Segmenter
+from stdc_lab.nn.network import Encoded, FamilySegmenter
 
 
 class DilatedConv(nn.Module):
@@ -103,7 +103,7 @@ class RegSegDecoder(nn.Module):
         return self.fusion8(middle + enlarge(coarse, middle)), fine
 
 
-class RegSegSegmenter(Segmenter):
+class RegSegSegmenter(FamilySegmenter):
     """RegSeg with its decoder and head (sections 3.2 and 3.3)."""
 
     spec: RegSegSpec

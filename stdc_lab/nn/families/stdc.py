@@ -13,7 +13,7 @@ from stdc_lab.arch.graph import IMAGE_CHANNELS
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.nn.blocks import ConvBN, ConvBNReLU, Head
 from stdc_lab.nn.decoders import make_decoder
-from stdc_lab.nn.network import Classifier, Encoded, Segmenter
+from stdc_lab.nn.network import Classifier, Encoded, FamilySegmenter
 
 DROPOUT = 0.2
 
@@ -126,7 +126,7 @@ class StdcBackbone(nn.Module):
         return features[1:]
 
 
-class StdcSegmenter(Segmenter):
+class StdcSegmenter(FamilySegmenter):
     """STDC's backbone, a decoder, a head."""
 
     spec: StdcSpec
@@ -177,6 +177,32 @@ class StdcClassifier(Classifier):
 
     def parts(self) -> dict[str, nn.Module]:
         return {**self.backbone.parts(), "hidden": self.hidden, "classes": self.classes}
+
+    def released_form(self) -> nn.Module:
+        return ReleasedForm(self)
+
+
+class ReleasedForm(nn.Module):
+    """A classifier arranged as in the released code: stages registered twice, pooling and ReLU as modules."""
+
+    def __init__(self, network: StdcClassifier) -> None:
+        super().__init__()
+        stages = network.backbone.stages
+        self.features = nn.Sequential(*(module for stage in stages.children() for module in stage.children()))
+        self.stages = stages
+        self.conv_last = network.backbone.conv_last
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.hidden, self.dropout, self.classes = network.hidden, network.dropout, network.classes
+        self.relu = nn.ReLU()
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = images
+        for stage in self.stages.children():
+            features = stage(features)
+        assert self.conv_last is not None
+        pooled = self.pool(self.conv_last(features).square()).flatten(1)
+        logits: Tensor = self.classes(self.dropout(self.relu(self.hidden(pooled))))
+        return logits
 
 
 def _stage_modules(spec: StdcSpec, stage: int) -> nn.Sequential:

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from stdc_lab.data.classes import IGNORE_LABEL, POLE, SIGN
-from stdc_lab.data.scenery.canvas import Canvas, Colour, Floats, Ink
+from stdc_lab.scenery.canvas import Canvas, Colour, Floats, Ink
+from stdc_lab.scenery.classes import POLE, SIGN, UNLABELLED
 
 SignKind = Literal["limit", "order", "warning", "board", "lights", "back"]
 # Rim, face and mark of the round ones.
@@ -121,7 +121,7 @@ class Sign:
 
 @dataclass(frozen=True)
 class Clutter:
-    """A bin, a box, a bench: something that no class names, labelled IGNORE_LABEL."""
+    """A bin, a box, a bench: something that no class names, labelled UNLABELLED."""
 
     side: float
     ahead: float
@@ -142,7 +142,7 @@ class Clutter:
         half = 0.5 * self.width
         if not canvas.sees(self.side, self.ahead, half):
             return
-        ink = canvas.ink(self.colour, IGNORE_LABEL, self.ahead, canvas.light.facing(0, 0, -0.8))
+        ink = canvas.ink(self.colour, UNLABELLED, self.ahead, canvas.light.facing(0, 0, -0.8))
         box = canvas.camera.project(
             self.side + np.array([-half, -half, half, half]), np.array([0, self.height, self.height, 0]), self.ahead
         )

@@ -7,12 +7,12 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from stdc_lab.data.scenery.buildings import Block, Building, Fence, Tree
-from stdc_lab.data.scenery.canvas import Canvas, Floats
-from stdc_lab.data.scenery.crowd import draw_cyclists, draw_driving, draw_parked, draw_people, is_free
-from stdc_lab.data.scenery.furniture import Clutter, Pole, Sign, SignKind
-from stdc_lab.data.scenery.lot import Lot
-from stdc_lab.data.scenery.palette import COATS, LEAVES, METALS, ROOFS, WALLS, pick_tone, tone
+from stdc_lab.scenery.buildings import Block, Building, Fence, Tree
+from stdc_lab.scenery.canvas import Canvas, Floats
+from stdc_lab.scenery.crowd import draw_cyclists, draw_driving, draw_parked, draw_people, is_free
+from stdc_lab.scenery.furniture import Clutter, Pole, Sign, SignKind
+from stdc_lab.scenery.lot import Lot
+from stdc_lab.scenery.palette import COATS, LEAVES, METALS, ROOFS, WALLS, pick_tone, tone
 
 END = 150.0
 """Metres to the end of the street; beyond it there is only a skyline."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stdc_lab.data.classes import CYCLIST, PEDESTRIAN
-from stdc_lab.data.scenery.canvas import Canvas, Colour, Floats, Ink
+from stdc_lab.scenery.canvas import Canvas, Colour, Floats, Ink
+from stdc_lab.scenery.classes import CYCLIST, PEDESTRIAN
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stdc_lab.data.scenery.lot import Lot
-from stdc_lab.data.scenery.palette import CARS, COATS, pick_tone
-from stdc_lab.data.scenery.people import Person
-from stdc_lab.data.scenery.vehicles import Car
+from stdc_lab.scenery.lot import Lot
+from stdc_lab.scenery.palette import CARS, COATS, pick_tone
+from stdc_lab.scenery.people import Person
+from stdc_lab.scenery.vehicles import Car
 
 
 def is_free(ahead: float, side_road: tuple[float, float] | None, margin: float = 1.0) -> bool:

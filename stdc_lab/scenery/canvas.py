@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stdc_lab.data.classes import Pixels
-
+Pixels = NDArray[np.uint8]
 Floats = NDArray[np.floating[Any]]
 Colour = tuple[float, float, float]
 """Red, green and blue from 0 to 255."""

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from stdc_lab.data.classes import BUILDING, FENCE, TREE
-from stdc_lab.data.scenery.canvas import NEAREST, Canvas, Colour, Floats
+from stdc_lab.scenery.canvas import NEAREST, Canvas, Colour, Floats
+from stdc_lab.scenery.classes import BUILDING, FENCE, TREE
 
 
 @dataclass(frozen=True)

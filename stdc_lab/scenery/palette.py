@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stdc_lab.data.scenery.canvas import Colour
-from stdc_lab.data.scenery.lot import Lot
+from stdc_lab.scenery.canvas import Colour
+from stdc_lab.scenery.lot import Lot
 
 WALLS: tuple[Colour, ...] = (
     (150, 92, 72), (120, 75, 62), (176, 160, 136), (132, 130, 128), (196, 190, 180), (108, 106, 108), (172, 148, 110),

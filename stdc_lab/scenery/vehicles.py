@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stdc_lab.data.classes import CAR
-from stdc_lab.data.scenery.canvas import COARSE_TURN, Canvas, Colour, Floats, Ink
+from stdc_lab.scenery.canvas import COARSE_TURN, Canvas, Colour, Floats, Ink
+from stdc_lab.scenery.classes import CAR
 
 
 @dataclass(frozen=True)
