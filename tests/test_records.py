@@ -1,10 +1,11 @@
 """What tells one training from another."""
 
 import pytest
+from pydantic import ValidationError
 
 from stdc_lab import DataConfig, StdcSpec, TrainConfig
 from stdc_lab.config import TrainingHeads
-from stdc_lab.records import Circumstances, Environment, keys, profile_key, trial_key
+from stdc_lab.records import Circumstances, Environment, MacCounters, ProfileResult, keys, profile_key, trial_key
 
 CPU = Circumstances(contents="aaaa", auto_precision="float32")
 
@@ -113,7 +114,7 @@ def test_whatever_changes_a_profile_changes_its_key():
         key_here(arch_id="abd"),
         key_here(num_classes=19),
         key_here(input_shape=(2, 3, 512, 1024)),
-        key_here(head="cls"),
+        key_here(task="cls"),
         key_here(runtime="openvino"),
         key_here(dtype="bfloat16"),
         key_here(environment=HERE.model_copy(update={"fingerprint": "9876543210"})),
@@ -133,3 +134,13 @@ def test_the_keys_of_profiles_without_a_ratio_stay_as_they_are():
 def test_the_clock_of_the_moment_and_the_number_of_the_device_change_no_key_of_a_profile():
     other = HERE.model_copy(update={"clock_mhz": 1800.0, "device": "cuda:1"})
     assert key_here(environment=other) == key_here()
+
+
+def test_a_profile_of_before_calls_its_task_head():
+    profile = ProfileResult(
+        arch=StdcSpec(), arch_id=StdcSpec().arch_id, task="cls", num_classes=5, size=(64, 96), num_params=1, macs=1,
+        counters=MacCounters(theory=1), not_counted={}, stages=(),
+    )  # fmt: skip
+    assert ProfileResult.model_validate_json(profile.model_dump_json().replace('"task":', '"head":')) == profile
+    with pytest.raises(ValidationError, match="task"):
+        ProfileResult.model_validate(profile.model_dump() | {"task": "det"})

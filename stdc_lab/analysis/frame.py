@@ -34,7 +34,7 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
     each class where trials noted it, then one for each varied parameter (`base_width`, `depths.stage3`, …). Beside what
     the design's table of words defines: `latency_spread` is interquartile range over median, `latency_ms_low` and
     `latency_ms_high` the ends of the median's 95 % interval, `latency_noisy` whether this is wider or the calls more
-    scattered than was asked for, `latency_note` what else is wrong with a latency; after `search --retime`
+    scattered than was asked for, `latency_note` what else is wrong with a latency; after `study retime`
     the latencies are the new ones (`retimed` True) and the first are kept as `latency_ms_in_search`; `arm`: of a plan;
     `network…`: all trainings of the row's network, whatever their seeds, taken together, see `with_networks`;
     `on_front`: whether that network, by its mean scores and the median of its latest timing, is on the front of the

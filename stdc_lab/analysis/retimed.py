@@ -9,7 +9,7 @@ from stdc_lab.config.study import StudyConfig
 
 
 class Retimed:
-    """The latencies of `search --retime`, by architecture."""
+    """The latencies of `study retime`, by architecture."""
 
     def __init__(self, by_arch: Mapping[str, Any], config: StudyConfig | None) -> None:
         self.by_arch = by_arch

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from stdc_lab.arch.graph import UPSAMPLINGS, Operation, Size, Tally, Tracer, names_of, within
 from stdc_lab.arch.receptive_field import Field, receptive_fields
-from stdc_lab.arch.spec import ArchSpec, HeadName
+from stdc_lab.arch.spec import ArchSpec, TaskName
 
 
 class Cost(NamedTuple):
@@ -57,7 +57,7 @@ class NetworkCost:
     spec: ArchSpec
     size: Size
     num_classes: int
-    head: HeadName
+    task: TaskName
     cost: Cost
     parts: tuple[Part, ...]
     operations: tuple[Operation, ...] = field(repr=False)
@@ -68,13 +68,13 @@ def operations(
     size: Size = (512, 1024),
     num_classes: int = 19,
     *,
-    head: HeadName = "seg",
+    task: TaskName = "seg",
     auxiliary: bool = False,
     detail_strides: Collection[int] = (),
 ) -> tuple[Operation, ...]:
     """What the network of a spec runs for one image of `size`, in order. Arguments as of `analyse`."""
     run = Tracer()
-    spec.trace(run, run.image(size), num_classes, head=head, auxiliary=auxiliary, detail_strides=detail_strides)
+    spec.trace(run, run.image(size), num_classes, task=task, auxiliary=auxiliary, detail_strides=detail_strides)
     return tuple(run.operations)
 
 
@@ -83,13 +83,13 @@ def total_cost(
     size: Size = (512, 1024),
     num_classes: int = 19,
     *,
-    head: HeadName = "seg",
+    task: TaskName = "seg",
     auxiliary: bool = False,
     detail_strides: Collection[int] = (),
 ) -> Cost:
     """Parameters, MACs and activations of the whole network for one image: fast enough to screen a search."""
     run = Tally()
-    spec.trace(run, run.image(size), num_classes, head=head, auxiliary=auxiliary, detail_strides=detail_strides)
+    spec.trace(run, run.image(size), num_classes, task=task, auxiliary=auxiliary, detail_strides=detail_strides)
     return Cost(run.num_params, run.macs, run.activations)
 
 
@@ -98,19 +98,19 @@ def analyse(
     size: Size = (512, 1024),
     num_classes: int = 19,
     *,
-    head: HeadName = "seg",
+    task: TaskName = "seg",
     auxiliary: bool = False,
     detail_strides: Collection[int] = (),
 ) -> NetworkCost:
     """The cost of a network for one image of `size` (height × width), part by part.
 
-    `head`: the segmenter ("seg") or the classifier ("cls"). `auxiliary` and `detail_strides`: the segmenter with
+    `task`: the segmenter ("seg") or the classifier ("cls"). `auxiliary` and `detail_strides`: the segmenter with
     these training heads. Receptive fields behind an upsampling hold where 32 divides the size.
     """
-    done = operations(spec, size, num_classes, head=head, auxiliary=auxiliary, detail_strides=detail_strides)
+    done = operations(spec, size, num_classes, task=task, auxiliary=auxiliary, detail_strides=detail_strides)
     fields = receptive_fields(done)
     parts = tuple(_parts([(names_of(one.part), one) for one in done], fields))
-    return NetworkCost(spec, size, num_classes, head, cost_of(done), parts, done)
+    return NetworkCost(spec, size, num_classes, task, cost_of(done), parts, done)
 
 
 def cost_of(done: Sequence[Operation], part: str | None = None) -> Cost:

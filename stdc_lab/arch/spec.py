@@ -15,7 +15,7 @@ from stdc_lab.arch.checks import check_choice, check_keys
 from stdc_lab.arch.graph import Tensor, Tracer, trace_head
 from stdc_lab.errors import SpecError
 
-HeadName = Literal["seg", "cls"]
+TaskName = Literal["seg", "cls"]
 """The segmenter, or the classifier that its backbone is pretrained in."""
 TRAINING_HEAD_WIDTH = 64
 """Channels of the 3×3 ConvX in auxiliary and detail heads, as STDC's code has it."""
@@ -84,16 +84,16 @@ class ArchSpec(ABC):
         images: Tensor,
         num_classes: int,
         *,
-        head: HeadName = "seg",
+        task: TaskName = "seg",
         auxiliary: bool = False,
         detail_strides: Collection[int] = (),
     ) -> None:
         """Every operation of a forward pass, in order.
 
-        head: the segmenter ("seg") or the classifier ("cls"). auxiliary, detail_strides: of the segmenter's training
+        task: the segmenter ("seg") or the classifier ("cls"). auxiliary, detail_strides: of the segmenter's training
         form. Raises `SpecError` for a classifier or a stride that the family does not have.
         """
-        if head == "cls":
+        if task == "cls":
             self.trace_classifier(run, images, num_classes)
             return
         traced = self.trace_segmenter(run, images, num_classes)

@@ -23,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="Architectures: list them, show one
 ARCHITECTURE = "A preset (see `stdc-lab arch list`) or a YAML or JSON file."
 SIZE = "Input, HEIGHTxWIDTH; default: 512x1024, of a classifier 224x224."
 CLASSES = "Number of classes; default: 19, of a classifier 1000."
-HEAD = "seg: the deployed segmenter. cls: the classifier that is pretrained."
+TASK = "seg: the deployed segmenter. cls: the classifier that is pretrained."
 JSON = "Also write it to this file (- for stdout)."
 LEGEND = (
     "MACs: multiply-accumulates of convolutions and linear layers. act.: elements that these put out.\n"
@@ -66,7 +66,7 @@ def show_command(
     arch: Annotated[str, typer.Argument(help=ARCHITECTURE)],
     size: Annotated[str | None, typer.Option(help=SIZE)] = None,
     classes: Annotated[int | None, typer.Option(min=2, help=CLASSES)] = None,
-    head: Annotated[str, typer.Option(help=HEAD)] = "seg",
+    task: Annotated[str, typer.Option(help=TASK)] = "seg",
     blocks: Annotated[bool, typer.Option("--blocks", help="Every module and block, not only the stages.")] = False,
     draw: Annotated[Path | None, typer.Option(help="Draw the network and a module to this .svg or .png file.")] = None,
     json: Annotated[Path | None, typer.Option(help=JSON)] = None,
@@ -76,7 +76,7 @@ def show_command(
     Example: stdc-lab arch show stdc2 --size 512x1024 --draw stdc2.svg
     """
     spec = read_architecture(arch)
-    cost = _analyse(spec, size, classes, head)
+    cost = _analyse(spec, size, classes, task)
     console = _console(json)
     _print_summary(console, arch, cost)
     _print_parts(console, cost, depth=3 if blocks else 1)
@@ -96,14 +96,14 @@ def diff_command(
     second: Annotated[str, typer.Argument(metavar="B", help=ARCHITECTURE)],
     size: Annotated[str | None, typer.Option(help=SIZE)] = None,
     classes: Annotated[int | None, typer.Option(min=2, help=CLASSES)] = None,
-    head: Annotated[str, typer.Option(help=HEAD)] = "seg",
+    task: Annotated[str, typer.Option(help=TASK)] = "seg",
     json: Annotated[Path | None, typer.Option(help=JSON)] = None,
 ) -> None:
     """What tells two networks apart: the fields that differ, and what that costs in every stage.
 
     Example: stdc-lab arch diff stdc1 stdc2
     """
-    costs = [_analyse(read_architecture(name), size, classes, head) for name in (first, second)]
+    costs = [_analyse(read_architecture(name), size, classes, task) for name in (first, second)]
     fields = _differences(costs[0].spec, costs[1].spec)
     console = _console(json)
     _print_differences(console, (first, second), fields)
@@ -113,14 +113,14 @@ def diff_command(
     _write({"a": sides[0], "b": sides[1], "fields": changed}, json)
 
 
-def _analyse(spec: ArchSpec, size: str | None, classes: int | None, head: str) -> NetworkCost:
+def _analyse(spec: ArchSpec, size: str | None, classes: int | None, task: str) -> NetworkCost:
     from stdc_lab.arch import analyse
 
-    if head == "seg":
+    if task == "seg":
         return analyse(spec, read_size(size or "512x1024"), classes or 19)
-    if head == "cls":
-        return analyse(spec, read_size(size or "224x224"), classes or 1000, head="cls")
-    raise ConfigError(f"--head: got {head!r}; allowed: seg, cls")
+    if task == "cls":
+        return analyse(spec, read_size(size or "224x224"), classes or 1000, task="cls")
+    raise ConfigError(f"--task: got {task!r}; allowed: seg, cls")
 
 
 def _console(json: Path | None) -> Console:
@@ -144,7 +144,7 @@ def _print_summary(console: Console, name: str, cost: NetworkCost) -> None:
     from stdc_lab.arch import total_cost
 
     spec = cost.spec
-    what = "deployed segmenter" if cost.head == "seg" else "classifier"
+    what = "deployed segmenter" if cost.task == "seg" else "classifier"
     console.print(
         f"[bold]{escape(name)}[/bold]  arch_id {spec.arch_id}  {what}, {cost.num_classes} classes, "
         f"input 1×3×{cost.size[0]}×{cost.size[1]}"
@@ -152,8 +152,8 @@ def _print_summary(console: Console, name: str, cost: NetworkCost) -> None:
     for title, text in spec.facts():
         console.print(f"{escape(title)}: {escape(text)}")
     if spec.classifies:
-        classes = cost.num_classes if cost.head == "cls" else 1000
-        executed = total_cost(spec, cost.size, classes, head="cls").num_params
+        classes = cost.num_classes if cost.task == "cls" else 1000
+        executed = total_cost(spec, cost.size, classes, task="cls").num_params
         registered = executed + spec.unused_classifier_params
         console.print(
             f"as a classifier of {classes} classes: {executed:,} parameters; {registered:,} as the released network "
@@ -282,7 +282,7 @@ def _as_json(name: str, cost: NetworkCost) -> dict[str, Any]:
         "name": name,
         "arch_id": cost.spec.arch_id,
         "arch": cost.spec.to_dict(),
-        "head": cost.head,
+        "task": cost.task,
         "size": list(cost.size),
         "num_classes": cost.num_classes,
         **cost.cost._asdict(),

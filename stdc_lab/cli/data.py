@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdc_lab.cli.options import read_size, write_json
+from stdc_lab.cli.options import read_data_option, read_size, write_json
 from stdc_lab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -107,9 +107,7 @@ def read_data_config(name: str, **fields: Any) -> DataConfig:
 
 
 def _read_path(data: list[str] | None, name: str) -> Path | None:
-    from stdc_lab.cli.search import read_data_option
-
-    return read_data_option(data or [], name, "the data set that is asked for")
+    return read_data_option(data, name, "the data set that is asked for")
 
 
 @contextmanager

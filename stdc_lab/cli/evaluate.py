@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdc_lab.cli.options import NETWORK_OF_FILE, read_network, read_size, write_json
+from stdc_lab.cli.options import NETWORK_OF_FILE, read_data_option, read_network, read_size, write_json
 from stdc_lab.cli.progress import progress_line
 from stdc_lab.errors import ConfigError
 
@@ -55,7 +55,6 @@ def evaluate_command(
 
     from rich.console import Console
 
-    from stdc_lab.cli.search import read_data_option
     from stdc_lab.data import load_dataset
     from stdc_lab.hardware.devices import choose_device
     from stdc_lab.nn import load_checkpoint
@@ -69,7 +68,7 @@ def evaluate_command(
     segmenter_of(checkpoint, found)
     name = dataset or _named_by(data)
     config = choose_data(checkpoint, found.data, name, size=wanted, split=split, held_out=held_out)
-    path = read_data_option(data or [], config.name, "the data set that is evaluated")
+    path = read_data_option(data, config.name, "the data set that is evaluated")
     with progress_line() as show:
         loaded = load_dataset(config, path, progress=lambda what, done, total: show(f"preparing {what}", done, total))
         tell = partial(show, "evaluating")

@@ -58,6 +58,22 @@ def read_architecture(name: str) -> ArchSpec:
     return read_arch(Path(name))
 
 
+def read_data_option(given: list[str] | None, name: str, what: str = "the data set of this study") -> Path | None:
+    """The path that `--data NAME=PATH` gives for the data set `name`; None if none is given.
+
+    `what` says what else that name is. Raises `ConfigError`.
+    """
+    path = None
+    for item in given or []:
+        key, separator, value = item.partition("=")
+        if not separator or not value:
+            raise ConfigError(f"--data: got {item!r}; allowed: NAME=PATH, such as {name}=path/to/{name}")
+        if key != name:
+            raise ConfigError(f"--data: got {key!r}; allowed: {name}, {what}")
+        path = Path(value)
+    return path
+
+
 def write_json(text: str, path: Path) -> None:
     """Write JSON to a file, or to standard output for `-`. Raises `ConfigError` if it cannot be written."""
     write_text(text, path, "--json")

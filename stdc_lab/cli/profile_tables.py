@@ -26,7 +26,7 @@ NOT_OURS_NOTE = (
 )
 CONVENTION_NOTE = (
     "MACs: multiply-accumulates of convolutions and linear layers; one is two FLOPs. The paper's names 813M and 1446M "
-    "are MACs with batch norm, ReLU and pooling added: stdc-lab profile stdc1 --head cls."
+    "are MACs with batch norm, ReLU and pooling added: stdc-lab profile stdc1 --task cls."
 )
 
 
@@ -99,7 +99,7 @@ def counters_table(result: ProfileResult) -> Table:
     if missed:
         notes.append("thop sees modules only, not: " + _listed({k.split(" (")[0]: n for k, n in missed.items()}) + ".")
     notes.append("None of them counts ReLU. No layer has a bias; no module is registered twice.")
-    if result.head == "seg":
+    if result.task == "seg":
         notes.append(CONVENTION_NOTE)
     return _accounts("counters", result.accounts, notes)
 
@@ -227,7 +227,7 @@ def comparison_of_counters(names: Sequence[str], results: Sequence[ProfileResult
 def csv_rows(names: Sequence[str], results: Sequence[ProfileResult]) -> list[list[str | int | float | None]]:
     """A header, a row a network and one a runtime of it, all numbers unrounded; nothing where nothing was measured."""
     header = (
-        "network arch_id head num_classes height width num_params macs activations peak_activations torch_flops fvcore "
+        "network arch_id task num_classes height width num_params macs activations peak_activations torch_flops fvcore "
         "thop unaccounted gflops_derived runtime dtype batch latency_ms latency_low_ms latency_high_ms latency_p95_ms "
         "noisy times_as_fast reference peak_memory_bytes max_rel_error argmax_share fps_derived reason"
     )
@@ -235,7 +235,7 @@ def csv_rows(names: Sequence[str], results: Sequence[ProfileResult]) -> list[lis
     for name, result in zip(names, results, strict=True):
         says = result.counters
         left = sum(abs(account.unaccounted) for account in result.accounts) if result.accounts else None
-        row: list[str | int | float | None] = [name, result.arch_id, result.head, result.num_classes, *result.size]
+        row: list[str | int | float | None] = [name, result.arch_id, result.task, result.num_classes, *result.size]
         row += [result.num_params, result.macs, result.activations, result.peak_activations]
         row += [None if says.torch is None else 2 * says.torch, says.fvcore, says.thop, left, 2 * result.macs / 1e9]
         rows.append([*row, *_timing(result.latency, 1), None, None, *_fps(result.latency, 1), None])

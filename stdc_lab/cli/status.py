@@ -1,4 +1,4 @@
-"""How far a study is, from its folder alone: for `search --status` in another terminal, and for the live view."""
+"""How far a study is, from its folder alone: for `study status` in another terminal, and for the live view."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def doubts(frame: pd.DataFrame) -> list[str]:
     trained = len(trained_rows(open_rows))
     lines = []
     if trained:
-        lines.append(f"? {trained} trained: another timing has to say whether a bound on latency is met: --retime")
+        lines.append(f"? {trained} trained: another timing has to say whether a bound on latency is met: study retime")
     if screened:
-        lines.append(f"{screened} screened out on a noisy timing: --retime times them again, and queues what may do")
+        lines.append(f"{screened} screened out on a noisy timing: study retime times them, and queues what may do")
     return lines
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
 import typer
 
-from stdc_lab.cli.options import NETWORK, read_network, write_json
+from stdc_lab.cli.options import NETWORK, read_data_option, read_network, write_json
 from stdc_lab.errors import ConfigError, StudyError
 
 if TYPE_CHECKING:
@@ -62,15 +62,13 @@ def train_command(
     if compile:
         recipe = recipe.replace(train=recipe.train.replace(compile=True))
 
-    from stdc_lab.cli.search import read_data_option
-
     folder = out if out is not None else Path("runs") / recipe.name
-    path = read_data_option(data or [], recipe.data.name, "the data set of this training")
+    path = read_data_option(data, recipe.data.name, "the data set of this training")
 
     from stdc_lab.cli.training import TrainingWatcher
     from stdc_lab.data import load_dataset
     from stdc_lab.hardware.devices import choose_device
-    from stdc_lab.training.run import Hears, run_training
+    from stdc_lab.training.run import TrainingCallbacks, run_training
     from stdc_lab.training.workers import joined_workers
 
     own = read_network(network)
@@ -86,7 +84,7 @@ def train_command(
                 pretrained=pretrained,
                 own=own,
                 workers=workers,
-                hears=Hears(watcher.account, watcher.progress, watcher.print),
+                callbacks=TrainingCallbacks(watcher.account, watcher.progress, watcher.print),
             ).outcome
         if workers.first:
             _draw(outcome.last, recipe, folder, anew=watcher.steps > 0)
@@ -124,23 +122,21 @@ def pretrain_command(
     if compile:
         recipe = recipe.replace(train=recipe.train.replace(compile=True))
 
-    from stdc_lab.cli.search import read_data_option
-
     folder = out if out is not None else Path("runs") / recipe.name
-    path = read_data_option(data or [], recipe.data.name, "a folder of images sorted into classes")
+    path = read_data_option(data, recipe.data.name, "a folder of images sorted into classes")
 
     from stdc_lab.cli.training import TrainingWatcher
     from stdc_lab.data.images import load_image_folder
     from stdc_lab.hardware.devices import choose_device
-    from stdc_lab.training.run import Hears, run_pretraining
+    from stdc_lab.training.run import TrainingCallbacks, run_pretraining
     from stdc_lab.training.workers import joined_workers
 
     images = load_image_folder(recipe.data, path)
     with joined_workers(choose_device(device)) as (workers, own_device):
         watcher = TrainingWatcher(speaks=workers.first, errors=json is not None and str(json) == "-")
-        hears = Hears(watcher.account, watcher.progress, watcher.print)
+        callbacks = TrainingCallbacks(watcher.account, watcher.progress, watcher.print)
         with watcher:
-            outcome = run_pretraining(recipe, folder, images, own_device, workers=workers, hears=hears)
+            outcome = run_pretraining(recipe, folder, images, own_device, workers=workers, callbacks=callbacks)
         if workers.first:
             watcher.print(f"last: top-1 {outcome.last.top1:.4f} ({outcome.last.evaluated_weights} weights)")
             if outcome.best_top1 is not None:

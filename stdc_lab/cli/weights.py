@@ -22,8 +22,8 @@ def import_command(
     ],
     arch: Annotated[str, typer.Option(help="What it holds: a preset such as stdc1, or a YAML or JSON file.")],
     out: Annotated[Path, typer.Option(help="The checkpoint to write.")],
-    heads: Annotated[
-        bool, typer.Option("--heads", help="Keep the training heads too, not only the deployed network.")
+    training_heads: Annotated[
+        bool, typer.Option("--training-heads", help="Keep the training heads too, not only the deployed network.")
     ] = False,
 ) -> None:
     """Turn a released checkpoint into one of ours. Every key of the file is accounted for.
@@ -42,7 +42,7 @@ def import_command(
         raise ConfigError(f"{released}: holds no weights of the classes: conv_out.conv_out.weight or linear.weight")
     network: Segmenter | Classifier
     if kind == "seg":
-        network = build_model(spec, classes, form.every_head if heads else None)
+        network = build_model(spec, classes, form.every_head if training_heads else None)
     else:
         network = build_classifier(spec, classes)
     report = load_released(network, released)

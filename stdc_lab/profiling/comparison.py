@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from stdc_lab.arch import ArchSpec
-from stdc_lab.arch.spec import HeadName
+from stdc_lab.arch.spec import TaskName
 from stdc_lab.arithmetic import TIMING
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
@@ -57,9 +57,9 @@ class Subject:
         return isinstance(self.network, Segmenter | Classifier)
 
 
-def subject_of_spec(name: str, spec: ArchSpec, head: HeadName, num_classes: int | None = None) -> Subject:
+def subject_of_spec(name: str, spec: ArchSpec, task: TaskName, num_classes: int | None = None) -> Subject:
     """An architecture with fresh weights, which cost what trained ones do."""
-    return Subject(name, build(spec, head, num_classes))
+    return Subject(name, build(spec, task, num_classes))
 
 
 def subject_of_own(own: OwnNetwork, num_classes: int | None = None) -> Subject:
@@ -67,15 +67,15 @@ def subject_of_own(own: OwnNetwork, num_classes: int | None = None) -> Subject:
     return Subject(own.path, build_own(own, num_classes or DEFAULT_CLASSES["seg"], seed=0))
 
 
-def subject_of_checkpoint(path: Path, head: HeadName, own: OwnNetwork | None = None) -> Subject:
+def subject_of_checkpoint(path: Path, task: TaskName, own: OwnNetwork | None = None) -> Subject:
     """The deployed network of one of our checkpoints. own: see `load_checkpoint`.
 
-    Raises `CheckpointError`, `StdcLabError` for the other head.
+    Raises `CheckpointError`, `StdcLabError` for the other task.
     """
     network = load_checkpoint(path, own).network
-    held: HeadName = "seg" if isinstance(network, Segmenter) else "cls"
-    if held != head:
-        raise StdcLabError(f"{path}: holds a {'segmenter' if held == 'seg' else 'classifier'}: use --head {held}")
+    held: TaskName = "seg" if isinstance(network, Segmenter) else "cls"
+    if held != task:
+        raise StdcLabError(f"{path}: holds a {'segmenter' if held == 'seg' else 'classifier'}: use --task {held}")
     return Subject(path.stem, strip_heads(network) if isinstance(network, Segmenter) else network, trained=True)
 
 

@@ -36,7 +36,7 @@ def count_released_form(network: nn.Module, size: tuple[int, int]) -> CounterAcc
     check_size(size)
     form = form.to("meta").eval()
     total = by_thop(form, torch.zeros(1, 3, *size, device="meta"))
-    done = operations(network.spec, size, network.num_classes, head="cls")
+    done = operations(network.spec, size, network.num_classes, task="cls")
     twice = [operation for operation in done if any(within(operation.part, stage) for stage in STAGES)]
     once = sum(operation.macs for operation in twice) + sum(row.count for row in small_operations("thop", twice))
     more = (_module_pooling(done), AccountRow(name=COUNTED_TWICE, count=3 * once, times=3, elements=once))
@@ -54,7 +54,7 @@ def published_account(spec: ArchSpec, size: tuple[int, int], num_classes: int) -
     millions = PUBLISHED.get(spec.arch_id)
     if millions is None or (size, num_classes) != ((224, 224), 1000):
         return None
-    done = operations(spec, size, num_classes, head="cls")
+    done = operations(spec, size, num_classes, task="cls")
     return account("ptflops", done, millions * 10**6).replace(rounded_to=10**6)
 
 

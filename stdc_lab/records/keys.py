@@ -82,7 +82,7 @@ def profile_key(
     *,
     num_classes: int,
     input_shape: tuple[int, int, int, int],
-    head: Literal["seg", "cls"] = "seg",
+    task: Literal["seg", "cls"] = "seg",
     runtime: str = "eager",
     dtype: str = "float32",
     compared_with: str | None = None,
@@ -96,7 +96,7 @@ def profile_key(
     inputs = {
         "version": KEY_VERSION,
         "arch_id": arch_id,
-        "head": head,
+        "head": task,  # its name when the first keys were made
         "num_classes": num_classes,
         "input_shape": input_shape,
         "runtime": runtime,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -239,7 +239,7 @@ class ProfileResult(Value):
     arch: Arch | None
     """Null for a baseline and a user's own network, which no spec describes."""
     arch_id: str | None
-    head: Literal["seg", "cls"] = "seg"
+    task: Literal["seg", "cls"] = "seg"
     """The segmenter, or the classifier that its backbone is pretrained in."""
     num_classes: int
     size: Size
@@ -268,3 +268,11 @@ class ProfileResult(Value):
     runtimes: tuple[RuntimeResult, ...] = ()
     """Every runtime and batch size that was asked for, the fastest of a batch size first."""
     environment: Environment | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_todays_names(cls, content: Any) -> Any:
+        """Older records call the task `head`."""
+        if isinstance(content, dict) and "head" in content:
+            content = {"task" if name == "head" else name: value for name, value in content.items()}
+        return content

@@ -123,7 +123,7 @@ def latency_warning(frame: pd.DataFrame) -> str | None:
     if anew:
         return (
             f"Latencies are not comparable: {anew} of {len(finished)} were timed anew together, the others while "
-            "searching. Time all of them: stdc-lab search … --retime"
+            "searching. Time all of them: stdc-lab study retime DIR"
         )
     machines = finished["fingerprint"].dropna().unique()
     if len(machines) > 1:

@@ -168,13 +168,13 @@ def _render(
 def commands(config: StudyConfig, *, retimed: bool, fresh_seeds: int = 0) -> list[tuple[str, str]]:
     """What to type to run the study again: a command and what it does."""
     data = "" if config.data.made_here else f" --data {config.data.name}=PATH"
-    search = f"stdc-lab search study.yaml{data} --out runs/{config.name}"
+    folder = f"runs/{config.name}"
+    search = f"stdc-lab search study.yaml{data} --out {folder}"
     lines = [(search, "trains and times every trial; called again, it goes on where it stopped")]
     if fresh_seeds:
-        lines.append(
-            (f"{search} --confirm {fresh_seeds}", "trains the front, near ties and controls again with fresh seeds")
-        )
+        confirm = f"stdc-lab study confirm {folder} {fresh_seeds}{data}"
+        lines.append((confirm, "trains the front, near ties and controls again with fresh seeds"))
     if retimed:
-        lines.append((f"{search} --retime", "times all finished networks anew, in one pass"))
-    lines.append((f"stdc-lab report runs/{config.name}", "writes this page"))
+        lines.append((f"stdc-lab study retime {folder}", "times all finished networks anew, in one pass"))
+    lines.append((f"stdc-lab report {folder}", "writes this page"))
     return lines

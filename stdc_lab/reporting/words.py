@@ -227,7 +227,7 @@ def cautions(frame: pd.DataFrame, config: StudyConfig) -> list[str]:
     if noisy:
         sentences.append(
             f"{noisy} of {len(finished)} latencies have a spread above {QUIET_SPREAD:g}: the machine was not quiet. "
-            "Time all networks anew: stdc-lab search … --retime."
+            "Time all networks anew: stdc-lab study retime DIR."
         )
     undecided = int((finished["doubtful"]).sum())
     if undecided:
@@ -238,7 +238,7 @@ def cautions(frame: pd.DataFrame, config: StudyConfig) -> list[str]:
     screened = int((frame["screened"] & frame["doubtful"]).sum())
     if screened:
         sentences.append(
-            f"{_counted(screened, 'candidate')} screened out on a noisy timing: stdc-lab search … --retime times them "
+            f"{_counted(screened, 'candidate')} screened out on a noisy timing: stdc-lab study retime DIR times them "
             "again, and queues those that may meet the bounds."
         )
     data = "synthetic scenes" if config.data.made_here else "this data set"

@@ -37,7 +37,7 @@ class Confirmation:
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
-            raise StudyError(f"--confirm: got {self.seeds}; allowed: a whole number from 1, of fresh seeds")
+            raise StudyError(f"study confirm: got {self.seeds}; allowed: a whole number from 1, of fresh seeds")
         if not 0 <= self.tie <= 1:
             raise StudyError(f"--tie: got {self.tie:g}; allowed: mIoU from 0 to 1")
 
@@ -52,11 +52,11 @@ def enqueue_confirmation(study: optuna.Study, config: StudyConfig, folder: Path,
     """
     if config.plan is not None:
         raise StudyError(
-            f"{folder}: --confirm is for what a sampler chose; every arm of a plan has several seeds: add seeds to it"
+            f"{folder}: study confirm is for what a sampler chose; a plan has several seeds: add seeds to it"
         )
     if not any(figure_of(one.figure).by_seed for one in config.objectives):
         raise StudyError(
-            f"{folder}: --confirm: no objective of this study depends on a training: "
+            f"{folder}: study confirm: no objective of this study depends on a training: "
             f"{', '.join(map(str, config.objectives))}"
         )
     frame = load_study(folder)

@@ -46,7 +46,7 @@ class TimeEstimate(Value):
     """The network whose trial was measured: the first that the study names, or the base of its space."""
     device: str
     timing_s: float
-    """Seconds that its latency took to measure, counters included."""
+    """Seconds that its latency took to measure."""
     step_s: float
     """Median seconds of an optimiser step."""
     evaluation_s: float
@@ -128,7 +128,7 @@ def _estimate(config: StudyConfig, dataset: Dataset, device: torch.device, mean_
     name, spec, train = next(iter(planned), (config.space.base, presets[config.space.base], plain))
     classes = len(dataset.class_names)
     started = time.monotonic()
-    profile(spec, num_classes=classes, latency=config.latency, device=device)
+    profile(spec, num_classes=classes, latency=config.latency, counters=False, device=device)
     timing_s = time.monotonic() - started
     with machine_lock(alone=False), reproducible(config.seed, device):
         network = build_model(spec, classes, train.heads, seed=config.seed)

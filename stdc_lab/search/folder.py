@@ -22,7 +22,7 @@ from stdc_lab.records import Environment, ProfileResult, TrialRecord, profile_ke
 from stdc_lab.storage import STORAGE_FILE, STUDY_FILE, StudyNotes, read_storage
 
 LOCK_WAIT_S = 1.0
-"""For a `--status` that looks at the lock in this very moment; another search keeps it for longer."""
+"""For a `study status` that looks at the lock in this very moment; another search keeps it for longer."""
 FREE_TO_CHANGE = ("trials", "title", "stale_trials", "plan.control")
 RUNS_FOLDER, PROFILES_FOLDER, CSV_FILE = "runs", "profiles", "trials.csv"
 Kept = TypeVar("Kept", TrialRecord, ProfileResult)

@@ -108,6 +108,7 @@ def measure_cost(
             candidate.spec,
             num_classes=num_classes,
             latency=study.latency,
+            counters=False,
             device=device,
             compare_with=study.compared_with,
         )

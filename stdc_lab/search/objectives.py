@@ -14,7 +14,7 @@ from stdc_lab.records.figures import figures_of_profile, intervals_of
 from stdc_lab.search.candidate import Candidate
 
 Figures = Mapping[str, float | None]
-DOUBT = "on a noisy timing: --retime takes it up again"
+DOUBT = "on a noisy timing: `stdc-lab study retime` takes it up again"
 
 
 class ScreenedOutError(StdcLabError):

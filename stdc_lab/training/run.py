@@ -31,8 +31,8 @@ from stdc_lab.training.workers import Workers
 
 
 @dataclass(frozen=True)
-class Hears:
-    """Who is told of a training: its account before it starts, every step, and where it stopped before its end."""
+class TrainingCallbacks:
+    """What a training calls: its account before it starts, every step, and where it stopped before its end."""
 
     account: Callable[[str], None] = lambda text: None
     progress: Callable[[Progress], None] = lambda progress: None
@@ -62,7 +62,7 @@ def run_training(
     pretrained: Path | None = None,
     own: OwnNetwork | None = None,
     workers: Workers | None = None,
-    hears: Hears | None = None,
+    callbacks: TrainingCallbacks | None = None,
     keep_weights: bool = True,
 ) -> TrainedInFolder:
     """Train as the recipe says, in a folder; called again, go on exactly where the last state was written.
@@ -77,7 +77,7 @@ def run_training(
     `DataError` for an empty split, `DivergedError` when loss or weights are no numbers any more (the last good state
     is kept), and `CheckpointError` if a file cannot be written (what was written before is kept).
     """
-    hears = hears or Hears()
+    callbacks = callbacks or TrainingCallbacks()
     _check_data(dataset)
     with machine_lock(alone=False) as lock, reproducible(recipe.seed, device):
         network = _network(recipe, len(dataset.class_names), own)
@@ -90,7 +90,7 @@ def run_training(
                 start = InitialWeights(source=pretrained.name, digest=hashlib.file_digest(file, "sha256").hexdigest())
         trainer = Trainer(network, dataset, recipe.training, recipe.seed, device, workers, start)
         files = TrainingFolder(folder, recipe, trainer, str(start), keep_weights)
-        outcome = _run(files, account(recipe, trainer, str(start)), hears, lock)
+        outcome = _run(files, account(recipe, trainer, str(start)), callbacks, lock)
     assert isinstance(outcome, TrainingOutcome)
     return TrainedInFolder(outcome, trainer.evaluated)
 
@@ -115,20 +115,20 @@ def run_pretraining(
     device: torch.device,
     *,
     workers: Workers | None = None,
-    hears: Hears | None = None,
+    callbacks: TrainingCallbacks | None = None,
 ) -> PretrainingOutcome:
     """Train a classifier, whose backbone a segmenter can begin with; everything else as `run_training`."""
-    hears = hears or Hears()
+    callbacks = callbacks or TrainingCallbacks()
     with machine_lock(alone=False) as lock, reproducible(recipe.seed, device):
         network = build_classifier(recipe.arch, len(images.class_names), seed=recipe.seed)
         trainer = ClassifierTrainer(network, images, recipe.data, recipe.train, recipe.seed, device, workers)
         files = TrainingFolder(folder, recipe, trainer, "random weights")
-        outcome = _run(files, pretraining_account(recipe, trainer), hears, lock)
+        outcome = _run(files, pretraining_account(recipe, trainer), callbacks, lock)
     assert isinstance(outcome, PretrainingOutcome)
     return outcome
 
 
-def _run(files: TrainingFolder, text: str, hears: Hears, lock: MachineLock) -> Outcome:
+def _run(files: TrainingFolder, text: str, callbacks: TrainingCallbacks, lock: MachineLock) -> Outcome:
     """Begin or go on in a folder, to the end. text: the account of what will be done."""
     trainer, folder, workers = files.trainer, files.folder, files.trainer.workers
     # All that can be wrong with the input is known by now: a folder appears for a training that can begin.
@@ -138,14 +138,14 @@ def _run(files: TrainingFolder, text: str, hears: Hears, lock: MachineLock) -> O
         if workers.from_first(lambda: trainer.iteration) != trainer.iteration:
             raise StudyError(f"{folder}: the processes do not see the same files; they need one folder in common")
         if trainer.iteration == trainer.config.iterations:
-            hears.account(f"{folder}: all {trainer.iteration:,} iterations were done before; nothing to train\n")
+            callbacks.account(f"{folder}: all {trainer.iteration:,} iterations were done before; nothing to train\n")
             return workers.from_first(files.finished)
         if workers.first:
             text += mixed_warning(trainer.computed)
             files.begin(text)
-            hears.account(text + _going_on(trainer))
+            callbacks.account(text + _going_on(trainer))
         workers.wait()
-        _train(files, workers, hears, lock)
+        _train(files, workers, callbacks, lock)
         return workers.from_first(files.outcome)
 
 
@@ -160,17 +160,17 @@ def _going_on(trainer: Trainer | ClassifierTrainer) -> str:
     return f"{said}\n"
 
 
-def _train(files: TrainingFolder, workers: Workers, hears: Hears, lock: MachineLock) -> None:
+def _train(files: TrainingFolder, workers: Workers, callbacks: TrainingCallbacks, lock: MachineLock) -> None:
     """Take the steps that are left, and say what is kept if they end early."""
     try:
-        _take_steps(files, workers, hears, lock)
+        _take_steps(files, workers, callbacks, lock)
     except BaseException as error:
         with suppress(CheckpointError):  # of a disk that was full already
             files.close()
         kept = files.kept()
         if isinstance(error, KeyboardInterrupt):
             again = "goes on from there" if files.saved_at else "begins anew"
-            hears.stopped(f"stopped; {kept}: the same command {again}")
+            callbacks.stopped(f"stopped; {kept}: the same command {again}")
         elif isinstance(error, CheckpointError):
             raise CheckpointError(f"{error}; {kept}. Once there is room, the same command goes on") from error
         elif isinstance(error, DivergedError):
@@ -184,10 +184,10 @@ def _train(files: TrainingFolder, workers: Workers, hears: Hears, lock: MachineL
     files.close()
 
 
-def _take_steps(files: TrainingFolder, workers: Workers, hears: Hears, lock: MachineLock) -> None:
+def _take_steps(files: TrainingFolder, workers: Workers, callbacks: TrainingCallbacks, lock: MachineLock) -> None:
     trainer, recipe = files.trainer, files.recipe
     first, started = trainer.iteration, time.monotonic()
-    trainer.works = hears.works
+    trainer.works = callbacks.works
     with Interrupts(patient=workers.count > 1) as interrupts:
         for loss, rate in trainer.steps():
             score, evaluated = None, is_evaluated(trainer.iteration, trainer.config)
@@ -207,7 +207,7 @@ def _take_steps(files: TrainingFolder, workers: Workers, hears: Hears, lock: Mac
                 trainer.score_name,
             )  # fmt: skip
             try:
-                hears.progress(progress)
+                callbacks.progress(progress)
                 if workers.any(interrupts.arrived is not None, trainer.device):
                     interrupts.pass_on()
                     if workers.count > 1:
@@ -217,19 +217,21 @@ def _take_steps(files: TrainingFolder, workers: Workers, hears: Hears, lock: Mac
                     _check_finite(trainer)
                     files.save()
                 raise
-            if evaluated and _is_enough(progress, workers, trainer, hears):
+            if evaluated and _is_enough(progress, workers, trainer, callbacks):
                 return
             if workers.count == 1 and lock.timer_waits():  # several would wait for each other in the next step
                 synchronise(trainer.device)
-                hears.waits()
+                callbacks.waits()
                 lock.step_aside()
-                hears.works()
+                callbacks.works()
 
 
-def _is_enough(progress: Progress, workers: Workers, trainer: Trainer | ClassifierTrainer, hears: Hears) -> bool:
+def _is_enough(
+    progress: Progress, workers: Workers, trainer: Trainer | ClassifierTrainer, callbacks: TrainingCallbacks
+) -> bool:
     if progress.iteration == progress.iterations:
         return False
-    return workers.any(workers.first and hears.is_enough(progress), trainer.device)
+    return workers.any(workers.first and callbacks.is_enough(progress), trainer.device)
 
 
 def _check_data(dataset: Dataset) -> None:

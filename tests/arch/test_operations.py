@@ -159,9 +159,9 @@ def paths(parts: tuple[Part, ...], above: str = "") -> Iterator[tuple[str, Part]
 @example(presets["stdc2"], (224, 224), 1000)
 def test_a_classifier_runs_what_is_said(spec: ArchSpec, size: tuple[int, int], classes: int) -> None:
     network = sketch(build_classifier, spec, classes)
-    done = operations(spec, size, classes, head="cls")
+    done = operations(spec, size, classes, task="cls")
     assert_runs(done, network, size)
-    assert_parts_agree(spec, done, size, classes, {"head": "cls"})
+    assert_parts_agree(spec, done, size, classes, {"task": "cls"})
 
 
 @pytest.mark.parametrize(

@@ -125,16 +125,16 @@ def test_theory_is_the_segmenter_as_built(
 @given(specs(), sizes, st.integers(2, 30))
 def test_theory_is_the_classifier_as_built(spec: ArchSpec, size: tuple[int, int], classes: int) -> None:
     network = sketch(build_classifier, spec, classes)
-    theory = analyse(spec, size, classes, head="cls")
+    theory = analyse(spec, size, classes, task="cls")
     assert_agrees(theory, network, size)
-    assert total_cost(spec, size, classes, head="cls") == theory.cost
+    assert total_cost(spec, size, classes, task="cls") == theory.cost
 
 
 @pytest.mark.parametrize(("name", "macs", "params"), [
     ("stdc1", 806_067_712, 8_443_552), ("stdc2", 1_437_081_088, 12_474_016),
 ])  # fmt: skip
 def test_the_papers_classifiers(name: str, macs: int, params: int) -> None:
-    cost = total_cost(presets[name], (224, 224), 1000, head="cls")
+    cost = total_cost(presets[name], (224, 224), 1000, task="cls")
     assert cost.macs == macs
     assert cost.num_params + 2 * 1024 == params  # the released network registers a batch norm that it never runs
 
@@ -142,7 +142,7 @@ def test_the_papers_classifiers(name: str, macs: int, params: int) -> None:
 @pytest.mark.parametrize(("blocks", "millions"), [(2, 1871), (3, 1524), (4, 1437), (5, 1415), (6, 1410)])
 def test_the_saving_saturates_at_four_blocks(blocks: int, millions: int) -> None:
     assert (
-        round(total_cost(presets["stdc2"].replace(num_blocks=blocks), (224, 224), 1000, head="cls").macs / 1e6)
+        round(total_cost(presets["stdc2"].replace(num_blocks=blocks), (224, 224), 1000, task="cls").macs / 1e6)
         == millions
     )
 
@@ -261,5 +261,5 @@ def test_what_lies_behind_a_global_pooling_sees_the_whole_image() -> None:
     assert not parts["backbone.stages.5"].whole_image
     without = StdcSpec(decoder=DecoderSpec(attention=False, global_context=False))
     assert not dict(parts_of(analyse(without).parts))["decoder.smooth16"].whole_image
-    classes = analyse(presets["stdc1"], head="cls").parts[-1]
+    classes = analyse(presets["stdc1"], task="cls").parts[-1]
     assert (classes.name, classes.receptive_field, classes.whole_image) == ("classes", None, True)

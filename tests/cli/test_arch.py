@@ -33,7 +33,7 @@ def test_show_says_what_the_paper_says() -> None:
 
 
 def test_show_of_the_classifier() -> None:
-    text = stdc_lab("arch", "show", "stdc1", "--head", "cls").stdout
+    text = stdc_lab("arch", "show", "stdc1", "--task", "cls").stdout
     assert "classifier, 1000 classes, input 1×3×224×224" in text
     assert "806.1" in text and "8,441,504" in text
 
@@ -89,7 +89,7 @@ def test_a_drawing_is_written(suffix: str, tmp_path: Path) -> None:
         (["show", "stdc9"], "architecture: got 'stdc9' (did you mean stdc2?)"),
         (["show", "no/such.yaml"], "no/such.yaml: no such file"),
         (["show", "stdc1", "--size", "big"], "--size: got 'big'; allowed: a size is HEIGHTxWIDTH"),
-        (["show", "stdc1", "--head", "both"], "--head: got 'both'; allowed: seg, cls"),
+        (["show", "stdc1", "--task", "both"], "--task: got 'both'; allowed: seg, cls"),
         (["show", "stdc1", "--draw", "a.gif"], "--draw: got"),
         (["show", "stdc1", "--json", "no/such/folder.json"], "--json: no/such/folder.json: cannot be written"),
         (["diff", "stdc1"], "Missing argument"),

@@ -70,8 +70,8 @@ def test_from_training_to_a_picture(here: Path) -> None:
     [
         (("profile", "--network", "nowhere_at_all:build"), ("there is no module nowhere_at_all",)),
         (("profile", "--network", "own_models:one_more"), ("answers with 1×20×16×24",)),
-        (("profile", *OWN, "--head", "cls"), ("--network: got 'own_models:build' with --head cls",)),
-        (("profile", *OWN, "--heads", "all", "--no-latency"), ("got training heads for own_models:build",)),
+        (("profile", *OWN, "--task", "cls"), ("--network: got 'own_models:build' with --task cls",)),
+        (("profile", *OWN, "--training-heads", "all", "--no-latency"), ("got training heads for own_models:build",)),
         (("profile",), ("ARCH: got none", "--network MODULE:FUNCTION")),
         (("train", "plain.yaml", *OWN, "--pretrained", "some.pt"), ("--pretrained: allowed without --network",)),
         (("train", "--from", "study", "--trial", "3", *OWN), ("--network: allowed without --from",)),

@@ -27,7 +27,7 @@ def test_both_explain_themselves_with_an_example(command: str) -> None:
 def test_a_released_segmenter_goes_in_and_out_again(arch: Path, tmp_path: Path) -> None:
     state = weights(segmenter_shapes(16, DEPTHS, classes=5))
     torch.save(state, tmp_path / "in.pth")
-    done = stdc_lab("import", tmp_path / "in.pth", "--arch", arch, "--out", tmp_path / "ours.pt", "--heads")
+    done = stdc_lab("import", tmp_path / "in.pth", "--arch", arch, "--out", tmp_path / "ours.pt", "--training-heads")
     assert done.returncode == 0, done.stderr
     assert "segmenter" in done.stdout and "5 classes" in done.stdout
     assert "13 skipped, which the network lacks:" in done.stdout

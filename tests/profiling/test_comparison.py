@@ -54,7 +54,7 @@ def test_a_checkpoint_is_compared_with_its_own_weights(tmp_path: Path) -> None:
 def test_a_checkpoint_of_the_other_head_says_so(tmp_path: Path) -> None:
     path = tmp_path / "classifier.pt"
     save_checkpoint(path, build_classifier(SMALL, 5), {})
-    with pytest.raises(StdcLabError, match=r"classifier.pt: holds a classifier: use --head cls"):
+    with pytest.raises(StdcLabError, match=r"classifier.pt: holds a classifier: use --task cls"):
         subject_of_checkpoint(path, "seg")
 
 

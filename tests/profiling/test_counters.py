@@ -105,7 +105,7 @@ def test_the_papers_segmenters(name: str, torch_flops: int, fvcore: int, thop: i
 def test_the_papers_classifiers(
     name: str, fvcore: int, thop: int, released: int, published: int, below_a_million: int
 ) -> None:
-    result = profile(presets[name], head="cls", timed=False, latency=LatencyConfig(size=(224, 224)))
+    result = profile(presets[name], task="cls", timed=False, latency=LatencyConfig(size=(224, 224)))
     assert {a.counter: (a.total, a.unaccounted) for a in result.accounts} == {
         "torch": (2 * result.macs, 0),
         "fvcore": (fvcore, 0),
@@ -207,7 +207,7 @@ def test_fvcore_on_what_the_released_network_returns(name: str, fvcore_gmacs: fl
 
 def test_a_classifier_has_no_training_heads() -> None:
     with pytest.raises(StdcLabError, match="heads: training heads belong to the segmenter"):
-        profile(SMALL, head="cls", heads=TrainingHeads(), timed=False)
+        profile(SMALL, task="cls", heads=TrainingHeads(), timed=False)
 
 
 # --- parts --------------------------------------------------------------------------------------------------------

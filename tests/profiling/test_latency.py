@@ -259,12 +259,12 @@ def test_trained_weights_are_shown_streets_and_others_noise() -> None:
     assert smooth[0] < smooth[1] / 2
 
 
-@pytest.mark.parametrize("head", ["seg", "cls"])
-def test_the_parts_are_theorys_and_add_up_to_the_call(head: str) -> None:
-    network = build_model(SMALL, 5) if head == "seg" else build_classifier(SMALL, 5)
+@pytest.mark.parametrize("task", ["seg", "cls"])
+def test_the_parts_are_theorys_and_add_up_to_the_call(task: str) -> None:
+    network = build_model(SMALL, 5) if task == "seg" else build_classifier(SMALL, 5)
     found = measure_stages(network, config(size=(128, 160), min_repeats=9), CPU)
-    parts = [part.name for part in analyse(SMALL, (128, 160), 5, head="seg" if head == "seg" else "cls").parts]
-    assert [stage.name for stage in found.stages] == parts + (["upsampling"] if head == "seg" else [])
+    parts = [part.name for part in analyse(SMALL, (128, 160), 5, task="seg" if task == "seg" else "cls").parts]
+    assert [stage.name for stage in found.stages] == parts + (["upsampling"] if task == "seg" else [])
     assert found.sum_ms == pytest.approx(sum(stage.median_ms for stage in found.stages))
     assert found.closure == pytest.approx(found.sum_ms / found.whole_ms)
     assert all(stage.median_ms > 0 for stage in found.stages)

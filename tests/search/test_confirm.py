@@ -1,4 +1,4 @@
-"""`search --confirm`: fresh trainings of the front, through real workers and a real storage."""
+"""`study confirm`: fresh trainings of the front, through real workers and a real storage."""
 
 import shutil
 from pathlib import Path
@@ -240,7 +240,10 @@ def test_controls_are_the_references_and_a_lot_that_knows_no_score(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("seeds", "tie", "message"),
-    [(0, 0.01, "--confirm: got 0; allowed: a whole number from 1"), (1, -0.1, "--tie: got -0.1; allowed: mIoU from 0")],
+    [
+        (0, 0.01, "study confirm: got 0; allowed: a whole number from 1"),
+        (1, -0.1, "--tie: got -0.1; allowed: mIoU from 0"),
+    ],
 )
 def test_impossible_confirmations(seeds: int, tie: float, message: str) -> None:
     with pytest.raises(StudyError, match=message):

@@ -1,4 +1,4 @@
-"""`search --retime`: what is timed anew, how many networks live meanwhile, what comes back into the queue."""
+"""`study retime`: what is timed anew, how many networks live meanwhile, what comes back into the queue."""
 
 from __future__ import annotations
 

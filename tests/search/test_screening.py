@@ -94,7 +94,7 @@ def test_what_a_noisy_timing_screened_out_is_marked_and_timed_again_when_propose
     screened_out(tmp_path, crew, monkeypatch)
     [row] = load_study(tmp_path).to_dict("records")
     assert (row["screened"], row["doubtful"]) == (True, True)
-    assert row["reason"].endswith("45 (41 to 60); on a noisy timing: --retime takes it up again")
+    assert row["reason"].endswith("45 (41 to 60); on a noisy timing: `stdc-lab study retime` takes it up again")
     quiet = always(FAST)
     monkeypatch.setattr(loop_module, "MAX_SCREENED_IN_A_ROW", 2)
     rows = searched(tmp_path, quiet)

@@ -17,7 +17,7 @@ from stdc_lab.data.images import centre_crop, load_image_folder, read_image
 from stdc_lab.nn.checkpoints import load_backbone
 from stdc_lab.training.classifier import ClassifierTrainer
 from stdc_lab.training.evaluate import to_input
-from stdc_lab.training.run import Hears, run_pretraining
+from stdc_lab.training.run import TrainingCallbacks, run_pretraining
 from tests.cli.in_process import stdc_lab
 from tests.data.test_images import write_images
 
@@ -68,7 +68,7 @@ def test_it_goes_on_exactly_where_it_stopped(images, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_pretraining(RECIPE, tmp_path / "halves", images, CPU, hears=Hears(progress=stop))
+        run_pretraining(RECIPE, tmp_path / "halves", images, CPU, callbacks=TrainingCallbacks(progress=stop))
     again = run_pretraining(RECIPE, tmp_path / "halves", images, CPU)
     assert rows(tmp_path / "whole") == rows(tmp_path / "halves")
     assert rows(tmp_path / "whole")[0] == "iteration,loss,learning_rate,top1"

@@ -17,7 +17,7 @@ from stdc_lab.search.scoring.base import Score, Workplace
 from stdc_lab.training import Progress
 from stdc_lab.training.boundary import BoundaryScore
 from stdc_lab.training.evaluate import evaluate
-from stdc_lab.training.run import Hears, run_training
+from stdc_lab.training.run import TrainingCallbacks, run_training
 
 STATES_PER_TRAINING = 10
 """How often a training's state is written, evaluations apart: so much of it at most is done anew after a crash."""
@@ -49,8 +49,8 @@ class TrainingScorer:
             seed=seed,
             checkpoint_every=max(1, candidate.train.iterations // STATES_PER_TRAINING),
         )
-        hears = Hears(progress=judge.progress, is_enough=is_enough, works=judge.works, waits=judge.waits)
-        done = run_training(recipe, self.study.runs / key, dataset, device, hears=hears, keep_weights=False)
+        hears = TrainingCallbacks(progress=judge.progress, is_enough=is_enough, works=judge.works, waits=judge.waits)
+        done = run_training(recipe, self.study.runs / key, dataset, device, callbacks=hears, keep_weights=False)
         wants_boundary = "boundary_f" in config.figures
         edges = _boundary_f(done.network, dataset, candidate.train, device, judge) if wants_boundary else None
         return Score(done.outcome.last, done.network, stopped[0] if stopped else None, edges)

@@ -79,7 +79,7 @@ def test_a_training_that_was_stopped_ends_as_one_that_ran_through(
     second = stopped_at(5, recipe, tmp_path / "parts", dataset)
     assert second.steps == [2, 3, 4, 5]
     third = Notes()
-    outcome = run_training(recipe, tmp_path / "parts", dataset, CPU, hears=third.hears).outcome
+    outcome = run_training(recipe, tmp_path / "parts", dataset, CPU, callbacks=third.callbacks).outcome
     assert third.steps == [6]
     assert third.texts[0].endswith("going on after iteration 5\n")
     assert_same_training(tmp_path / "parts", reference)
@@ -119,7 +119,7 @@ def test_a_finished_training_is_only_reported(
     before, notes = contents(folder), Notes()
     with monkeypatch.context() as patch:
         patch.setattr(trainer_module, "evaluate", None)
-        again = run_training(RECIPE, folder, dataset, CPU, hears=notes.hears).outcome
+        again = run_training(RECIPE, folder, dataset, CPU, callbacks=notes.callbacks).outcome
     assert again == outcome
     assert notes.steps == []
     assert notes.texts == [f"{folder}: all 6 iterations were done before; nothing to train\n"]
@@ -180,7 +180,7 @@ def test_going_on_in_another_precision_is_said_and_the_curve_is_marked(
     assert second.texts[0] == (tmp_path / "account.txt").read_text() + said
     assert (tmp_path / "account.txt").read_text().endswith(warning)
     third = Notes()
-    outcome = run_training(recipe, tmp_path, dataset, CPU, hears=third.hears).outcome
+    outcome = run_training(recipe, tmp_path, dataset, CPU, callbacks=third.callbacks).outcome
     assert third.texts[0].endswith(f"{warning}going on after iteration 4\n")
     assert outcome.last.precision == "float32"
     assert mixed_computing(outcome.last.computed) == mixed
@@ -262,7 +262,7 @@ def test_a_training_moves_from_the_cpu_to_a_gpu_and_back(dataset: Dataset, tmp_p
     for device, last in ((gpu, 4), (CPU, 6)):
         notes = Notes({4: stop} if last == 4 else {})
         with pytest.raises(KeyboardInterrupt) if last == 4 else nullcontext():
-            run_training(RECIPE, tmp_path, dataset, device, hears=notes.hears)
+            run_training(RECIPE, tmp_path, dataset, device, callbacks=notes.callbacks)
         heard.append(notes.texts[0].splitlines()[-1])
     assert heard == [
         "going on after iteration 2 in float32 on cuda, until then in float32 on cpu",

@@ -10,7 +10,7 @@ from stdc_lab.data import Dataset
 from stdc_lab.machine import MachineLock
 from stdc_lab.training import evaluate as evaluate_module
 from stdc_lab.training import run as run_module
-from stdc_lab.training.run import Hears, run_training
+from stdc_lab.training.run import TrainingCallbacks, run_training
 from tests.training.run.tiny import CPU, RECIPE
 
 
@@ -28,7 +28,7 @@ class Lock(MachineLock):
         self.heard.append("aside")
 
 
-def test_evaluations_are_heard_of_batch_by_batch_and_waiting_for_a_timer_is_said(
+def test_evaluations_are_told_batch_by_batch_and_waiting_for_a_timer_is_said(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[str] = []
@@ -40,11 +40,11 @@ def test_evaluations_are_heard_of_batch_by_batch_and_waiting_for_a_timer_is_said
 
     monkeypatch.setattr(run_module, "machine_lock", lock)
     monkeypatch.setattr(evaluate_module, "BATCH_SIZE", 1)
-    hears = Hears(
+    callbacks = TrainingCallbacks(
         progress=lambda progress: heard.append(f"step {progress.iteration}"),
         works=lambda: heard.append("works"),
         waits=lambda: heard.append("waits"),
     )
-    run_training(RECIPE, tmp_path, dataset, CPU, hears=hears)
+    run_training(RECIPE, tmp_path, dataset, CPU, callbacks=callbacks)
     timer, images = ["waits", "aside", "works"], ["works"] * 3
     assert heard == ["step 1", "step 2", *timer, *images, "step 3", "step 4", "step 5", *images, "step 6"]
