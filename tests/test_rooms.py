@@ -21,18 +21,19 @@ RANKS = {
     "arch": 1,
     "config": 2,
     "records": 3,
-    "analysis": 4,
-    "scenery": 4,
-    "data": 5,
-    "hardware": 5,
-    "machine": 5,
-    "nn": 6,
-    "training": 7,
-    "deploy": 7,
-    "profiling": 8,
-    "search": 9,
-    "cli": 10,
-    "reporting": 6,
+    "storage": 4,
+    "analysis": 5,
+    "scenery": 5,
+    "data": 6,
+    "hardware": 6,
+    "machine": 6,
+    "nn": 7,
+    "training": 8,
+    "deploy": 8,
+    "profiling": 9,
+    "search": 10,
+    "cli": 11,
+    "reporting": 7,
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")
 
@@ -52,6 +53,20 @@ def test_imports_go_down_the_list_only(path: Path) -> None:
     assert {name for name in used if RANKS[name] >= RANKS[room]} == set()
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_optuna_is_for_two_rooms_and_its_storage_for_one(path: Path) -> None:
+    room = room_of(path)
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    modules = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    modules += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    if "optuna" in {module.split(".")[0] for module in modules}:
+        assert room in ("storage", "search")
+    if room != "storage":
+        kept = {"user_attrs", "set_user_attr", "system_attrs", "_storage", "_trial_id", "_study_id"}
+        assert {node.attr for node in nodes if isinstance(node, ast.Attribute)} & kept == set()
+        assert not [module for module in modules if module.startswith("optuna") and "._" in module]
+
+
 def loaded_after(statement: str) -> set[str]:
     code = f"{statement}\nimport sys\nprint(' '.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -64,7 +79,7 @@ def loaded_after(statement: str) -> set[str]:
         "import stdc_lab",
         "from stdc_lab import ArchSpec, presets, StudyConfig, read_study",
         "from stdc_lab import load_study, render_report",
-        "import stdc_lab.records, stdc_lab.data",
+        "import stdc_lab.records, stdc_lab.data, stdc_lab.storage",
         "import stdc_lab.cli.main",
     ],
 )

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from optuna.trial import FrozenTrial
 
 from stdc_lab.analysis.columns import Kind, columns, is_column
 from stdc_lab.analysis.confirmation import comparable_values, with_confirmations
 from stdc_lab.analysis.networks import network_label, scores_of, with_networks
 from stdc_lab.analysis.pareto import pareto_front
-from stdc_lab.analysis.storage import StoredStudy, StudyReader, read_storage
+from stdc_lab.analysis.retimed import Retimed
 from stdc_lab.arch import ArchSpec
 from stdc_lab.config.bounds import Bound, Interval
 from stdc_lab.config.figures import CLASS_IOU, FIGURES, figure_of
@@ -25,7 +24,7 @@ from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, QUIET_SPREAD, Objecti
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
 from stdc_lab.files import write_text
-from stdc_lab.records.figures import CLASS_IOUS
+from stdc_lab.storage import StoredStudy, StoredTrial, StudyReader, read_storage
 
 
 def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.DataFrame:
@@ -76,16 +75,15 @@ class GrowingStudy:
 def _frame_of(stored: StoredStudy, known: dict[int, dict[str, Any]]) -> pd.DataFrame:
     """known: the rows of finished trials by number, taken from here and added to."""
     names = _varied_names(stored)
-    retimed = stored.user_attrs.get("retimed")
-    latencies = Retimed(retimed if isinstance(retimed, dict) else {}, stored.config)
+    latencies = Retimed(stored.notes.retimed or {}, stored.config)
     rows = []
     for trial in stored.trials:
         row = known.get(trial.number) or _row(trial, stored, latencies)
-        if trial.state.is_finished():
+        if trial.is_finished:
             known[trial.number] = row
         rows.append(row)
     asked = _class_ious_asked_for(stored)
-    noted = [f"{CLASS_IOU}{name}" for trial in stored.trials for name in trial.user_attrs.get(CLASS_IOUS) or ()]
+    noted = [f"{CLASS_IOU}{name}" for trial in stored.trials for name in trial.notes.class_iou or ()]
     kinds = columns(dict.fromkeys([*noted, *asked]), asked)
     frame = pd.DataFrame(rows, columns=[*kinds, *names])
     frame = _typed(frame.sort_values("number", ignore_index=True), kinds)
@@ -100,7 +98,7 @@ def _frame_of(stored: StoredStudy, known: dict[int, dict[str, Any]]) -> pd.DataF
     attributes: dict[Hashable, Any] = {
         "study_name": stored.name,
         "objectives": [str(objective) for objective in stored.objectives],
-        "retimed_at": stored.user_attrs.get("retimed_at"),
+        "retimed_at": stored.notes.retimed_at,
         "latency_in": None if timing is None or timing.is_usual else str(timing),
     }
     frame.attrs = attributes | _arms_of(frame, stored.config)
@@ -152,54 +150,17 @@ def _class_ious_asked_for(stored: StoredStudy) -> list[str]:
     return list(dict.fromkeys(name for name in names if name.startswith(CLASS_IOU)))
 
 
-class Retimed:
-    """The latencies of `study retime`, by architecture."""
-
-    def __init__(self, by_arch: Mapping[str, Any], config: StudyConfig | None) -> None:
-        self.by_arch = by_arch
-        self.compared_with = next(iter(config.known_networks.items()), None) if config is not None else None
-
-    def of(self, arch_id: str, ratio: float | None) -> dict[str, Any]:
-        """What replaces the latencies of the search; nothing for an architecture that was not timed anew. A ratio is
-        taken anew where there was one: from the rounds that both were timed in, or else of the two medians."""
-        anew = self.by_arch.get(arch_id)
-        median = self._median(arch_id)
-        if median is None or not isinstance(anew, dict):
-            return {}
-        low, high = anew.get("ci95_ms") or (None, None)
-        row = {"retimed": True, "latency_ms": median, "latency_p95_ms": anew.get("p95_ms")}
-        row |= {"latency_ms_low": low, "latency_ms_high": high, "latency_spread": anew.get("spread")}
-        row |= {"latency_noisy": anew.get("noisy"), "latency_note": anew.get("note")}
-        return row | (self._ratio(anew, median) if ratio is not None else {})
-
-    def _ratio(self, anew: Mapping[str, Any], median: float) -> dict[str, Any]:
-        if self.compared_with is None:
-            return {}
-        name, other = self.compared_with
-        if anew.get("reference") == name and anew.get("times_as_fast"):
-            low, high = (1 / end for end in anew.get("times_as_fast_ci95") or [anew["times_as_fast"]] * 2)
-            return {"latency_ratio": 1 / anew["times_as_fast"], "latency_ratio_low": high, "latency_ratio_high": low}
-        other_ms = self._median(other.arch_id)
-        if other_ms is None:
-            return {}
-        return {"latency_ratio": median / other_ms, "latency_ratio_low": None, "latency_ratio_high": None}
-
-    def _median(self, arch_id: str) -> float | None:
-        anew = self.by_arch.get(arch_id)
-        return anew.get("median_ms") if isinstance(anew, dict) else None
-
-
-def _row(trial: FrozenTrial, stored: StoredStudy, retimed: Retimed) -> dict[str, Any]:
-    attributes = trial.user_attrs
+def _row(trial: StoredTrial, stored: StoredStudy, retimed: Retimed) -> dict[str, Any]:
+    notes, attributes = trial.notes, trial.notes.attributes()
     row: dict[str, Any] = {name: attributes.get(name) for name in columns()}
-    row |= {f"{CLASS_IOU}{name}": iou for name, iou in (attributes.get(CLASS_IOUS) or {}).items()}
+    row |= {f"{CLASS_IOU}{name}": iou for name, iou in (notes.class_iou or {}).items()}
     row |= {
         "number": trial.number,
-        "state": trial.state.name,
+        "state": trial.state,
         "on_front": False,
         "retimed": False,
     }
-    if trial.state.name == "COMPLETE" and trial.values:
+    if trial.state == "COMPLETE" and trial.values:
         told = zip(stored.objectives, trial.values, strict=True)
         row |= {one.figure: value for one, value in told if row.get(one.figure) is None}
     if row["arm"] is not None or row["reference"] is not None:  # asked for by name: a row of its own all the same
@@ -207,24 +168,23 @@ def _row(trial: FrozenTrial, stored: StoredStudy, retimed: Retimed) -> dict[str,
     row["latency_ms_in_search"] = row["latency_ms"]
     ends = [f"{one.name}_{end}" for one in FIGURES.values() if one.scatters for end in ("low", "high")]
     row |= {name: attributes.get(name) for name in ends}
-    row |= retimed.of(str(attributes.get("arch_id")), row["latency_ratio"])
-    row["control"] = bool(attributes.get("control"))
-    row["screened"] = bool(attributes.get("screened"))
+    row |= retimed.of(str(notes.arch_id), row["latency_ratio"])
+    row["control"] = bool(notes.control)
+    row["screened"] = bool(notes.screened)
     if row["latency_noisy"] is None:  # of an older version, or never timed
         row["latency_noisy"] = (row["latency_spread"] or 0) > QUIET_SPREAD
     row["feasible"] = _is_feasible(trial, stored.config, row)
     row["doubtful"] = _is_doubtful(stored.config, row)
-    arch = attributes.get("arch")
-    row["arch"] = json.dumps(arch) if isinstance(arch, dict) else None
-    if isinstance(arch, dict) and not trial.params and stored.config is not None:
+    row["arch"] = None if notes.arch is None else json.dumps(notes.arch)
+    if notes.arch is not None and not trial.params and stored.config is not None:
         # A network that the space does not contain: its parameters are those of its architecture.
         with suppress(StdcLabError, TypeError):
-            return row | _read_off(ArchSpec.from_dict(arch), stored.config, row["arm"])
-    return row | trial.params
+            return row | _read_off(ArchSpec.from_dict(notes.arch), stored.config, row["arm"])
+    return {**row, **trial.params}
 
 
 def _feasible_by_means(
-    frame: pd.DataFrame, trials: Sequence[tuple[FrozenTrial, Mapping[str, Any]]], config: StudyConfig | None
+    frame: pd.DataFrame, trials: Sequence[tuple[StoredTrial, Mapping[str, Any]]], config: StudyConfig | None
 ) -> pd.DataFrame:
     """Judge networks with several seeds by their means, where a constraint is on a score. trials: with their rows."""
     if config is None or not any(figure_of(constraint.figure).by_seed for constraint in config.constraints):
@@ -237,9 +197,9 @@ def _feasible_by_means(
     return frame
 
 
-def _is_feasible(trial: FrozenTrial, config: StudyConfig | None, row: Mapping[str, Any]) -> bool:
+def _is_feasible(trial: StoredTrial, config: StudyConfig | None, row: Mapping[str, Any]) -> bool:
     """Whether no limit or constraint is known to be broken, by the latencies that the row holds."""
-    excess = trial.constraints
+    excess = dict(trial.constraints)
     for constraint in config.constraints if config is not None else ():
         value = row.get(constraint.figure)
         if value is not None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from optuna.trial import FrozenTrial
 from scipy import special
 
 from stdc_lab.config.figures import FIGURES
+from stdc_lab.storage import StoredTrial
 
 CONFIDENCE = 0.95
 
@@ -54,15 +54,14 @@ def half_interval(deviation: float, count: int) -> float:
     return float(special.stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(count)
 
 
-def network_label(trial: FrozenTrial) -> str:
+def network_label(trial: StoredTrial) -> str:
     """What a trial trained, whatever its seed: the arm, the point of the space, or the network outside of it."""
-    attributes = trial.user_attrs
-    if attributes.get("arm") is not None:
-        return f"arm {attributes['arm']}"
+    notes = trial.notes
+    if notes.arm is not None:
+        return f"arm {notes.arm}"
     if trial.params:
-        return f"{attributes.get('arch_id')} {sorted(trial.params.items())}"
-    name = attributes.get("reference")
-    return f"trial {trial.number}" if name is None else f"reference {name}"
+        return f"{notes.arch_id} {sorted(trial.params.items())}"
+    return f"trial {trial.number}" if notes.reference is None else f"reference {notes.reference}"
 
 
 def scores_of(frame: pd.DataFrame) -> list[str]:

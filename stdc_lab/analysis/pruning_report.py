@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from stdc_lab.analysis.frame import load_study
 from stdc_lab.analysis.pareto import hypervolume, pareto_front
 from stdc_lab.analysis.rungs import Course, Stopped, course_costs, first_stop, rung_noise, scores_of
-from stdc_lab.analysis.storage import read_study_config
 from stdc_lab.config.objectives import Objective
 from stdc_lab.config.pruning import PruningConfig
 from stdc_lab.config.study import StudyConfig
@@ -20,6 +19,7 @@ from stdc_lab.config.values import Value
 from stdc_lab.errors import StudyError
 from stdc_lab.files import read_bytes
 from stdc_lab.records import TrialRecord
+from stdc_lab.storage import read_study_config
 
 MARGINS = (0.0, 0.5, 1.0, 2.0, 3.0)
 

@@ -15,10 +15,10 @@ from rich.table import Table
 
 from stdc_lab.analysis.arms import compare_arms
 from stdc_lab.analysis.frame import load_study
-from stdc_lab.analysis.storage import read_study_config
 from stdc_lab.cli.progress import clock
 from stdc_lab.reporting.figure_data import finished_networks, further_figures, is_plan, reference_trials
 from stdc_lab.reporting.words import signed
+from stdc_lab.storage import read_study_config
 
 BARS = "▁▂▃▄▅▆▇█"
 SPARK_WIDTH = 24

@@ -63,8 +63,8 @@ def confirm_command(
 
     Example: stdc-lab study confirm runs/camvid_pareto 3 --data camvid=../camvid
     """
-    from stdc_lab.analysis.storage import read_study_config
     from stdc_lab.search import Confirmation
+    from stdc_lab.storage import read_study_config
 
     wanted = Confirmation(seeds) if tie is None else Confirmation(seeds, tie)
     folder = _folder_of(study)
@@ -98,7 +98,7 @@ def _folder_of(study: Path) -> Path:
     if study.suffix not in (".yaml", ".yml"):
         return study
 
-    from stdc_lab.analysis.storage import STORAGE_FILE, STUDY_FILE
+    from stdc_lab.storage import STORAGE_FILE, STUDY_FILE
     from stdc_lab.config.reading import read_study
 
     if study.name == STUDY_FILE and (study.parent / STORAGE_FILE).exists():

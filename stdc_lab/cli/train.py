@@ -85,7 +85,7 @@ def train_command(
                 own=own,
                 workers=workers,
                 callbacks=TrainingCallbacks(watcher.account, watcher.progress, watcher.print),
-            )
+            ).outcome
         if workers.first:
             _draw(outcome.last, recipe, folder, anew=watcher.steps > 0)
             _say(outcome, folder, watcher.print)

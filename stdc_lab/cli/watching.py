@@ -16,13 +16,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from stdc_lab.analysis.frame import GrowingStudy, load_study
-from stdc_lab.analysis.storage import STORAGE_FILE
 from stdc_lab.cli.progress import clock
 from stdc_lab.cli.status import LIVE_ROWS, doubts, results_table, sparkline, trained_rows
 from stdc_lab.records import ProfileResult, TrialRecord
 from stdc_lab.reporting.words import confirmation_sentences
 from stdc_lab.search import Watcher
-from stdc_lab.search.objective import Candidate
+from stdc_lab.search.candidate import Candidate
+from stdc_lab.storage import STORAGE_FILE
 from stdc_lab.training import Progress as TrainingProgress
 
 PLAIN_LINES_PER_TRIAL = 4

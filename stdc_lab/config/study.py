@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from stdc_lab.arch import ArchSpec, preset
 from stdc_lab.config.bounds import ConstraintText
@@ -30,6 +30,13 @@ class SamplerConfig(Value):
     and what is screened out are none of them."""
     population: Annotated[int, Field(ge=2, le=10_000)] = 16
     """nsga2 only: how many complete trials make a generation."""
+
+
+class ScorerConfig(Value):
+    """What tells how well a candidate does."""
+
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")] = "training"
+    """`training` trains each candidate for itself, as `train` says: the proxy training."""
 
 
 class StudyConfig(Value):
@@ -63,9 +70,18 @@ class StudyConfig(Value):
     """In place of a sampler: every arm with every seed, and nothing else."""
     pruning: PruningConfig | None = None
     """Whether trainings are stopped on the way that others dominate; what the study names is never stopped."""
+    scorer: ScorerConfig = ScorerConfig()
+    """What gives a candidate its scores; left out of study.yaml where it is the default."""
     data: DataConfig = ScenesConfig()
     train: TrainConfig = TrainConfig()
     latency: LatencyConfig = LatencyConfig()
+
+    @model_serializer(mode="wrap")
+    def _without_the_default_scorer(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        if self.scorer == ScorerConfig():
+            content.pop("scorer", None)
+        return content
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from stdc_lab.config.bounds import Interval
 from stdc_lab.config.figures import CLASS_IOU
 from stdc_lab.records.profiles import LatencyResult, ProfileResult
 from stdc_lab.records.trainings import TrialRecord
 
-CLASS_IOUS = "class_iou"
-"""The attribute of a trial that holds the IoU of each class."""
 Figures = dict[str, float | None]
 
 
@@ -46,12 +43,6 @@ def figures_of_training(record: TrialRecord) -> Figures:
     """What a finished training tells."""
     by_class = {f"{CLASS_IOU}{name}": iou for name, iou in record.result.class_iou.items()}
     return {name: read(record) for name, read in OF_TRAINING.items()} | by_class
-
-
-def notes_of_training(record: TrialRecord) -> dict[str, Any]:
-    """What a finished training tells as a trial notes it: the IoUs of all classes in one, as there may be many."""
-    by_class = {name: iou for name, iou in record.result.class_iou.items() if iou is not None}
-    return {name: read(record) for name, read in OF_TRAINING.items()} | {CLASS_IOUS: by_class}
 
 
 def figures_of(record: TrialRecord) -> Figures:

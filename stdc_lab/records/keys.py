@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from stdc_lab.arch import ArchSpec
 from stdc_lab.config.data import DataConfig
+from stdc_lab.config.study import ScorerConfig
 from stdc_lab.config.training import LossConfig, TrainConfig
 from stdc_lab.records.profiles import Environment
 
@@ -31,7 +32,12 @@ class Circumstances:
 
 
 def trial_key(
-    arch: ArchSpec, train: TrainConfig, data: DataConfig, seed: int, here: Circumstances | None = None
+    arch: ArchSpec,
+    train: TrainConfig,
+    data: DataConfig,
+    seed: int,
+    here: Circumstances | None = None,
+    scorer: ScorerConfig | None = None,
 ) -> str:
     """Sixteen hexadecimal digits for a training: architecture, heads, training, data, sizes, seed and circumstances.
 
@@ -51,6 +57,8 @@ def trial_key(
         "contents": None if here is None else here.contents,
         "seed": seed,
     }
+    if scorer is not None and scorer != ScorerConfig():
+        inputs["scorer"] = scorer.model_dump(mode="json", exclude_defaults=True)
     return _digest(inputs)
 
 

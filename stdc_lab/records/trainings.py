@@ -46,6 +46,21 @@ def mixed_computing(stretches: Sequence[Computing]) -> str | None:
     return f"trained {', '.join(parts)}"
 
 
+class InitialWeights(Value):
+    """What a training began with."""
+
+    source: str = "random"
+    """`random`, `own code` for what a user's own network makes of itself, or the name of the file whose backbone it
+    began with; the rest is random."""
+    digest: str | None = None
+    """Of that file: SHA-256, hexadecimal."""
+
+    def __str__(self) -> str:
+        if self.digest is not None:
+            return f"backbone of {self.source}"
+        return "random weights" if self.source == "random" else "weights as its code makes them"
+
+
 class TrainResult(Value):
     """What a training reached."""
 
@@ -64,6 +79,8 @@ class TrainResult(Value):
     evaluated_weights: Literal["ema", "last"]
     computed: tuple[Computing, ...] = ()
     """What which iterations were computed on and in; more than one mark a curve that is not of one piece."""
+    initial_weights: InitialWeights | None = None
+    """What it began with; null in the results of earlier versions."""
 
 
 class TrainingOutcome(Value):

@@ -12,7 +12,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from stdc_lab.analysis.frame import load_study, varied_parameters
-from stdc_lab.analysis.storage import read_study_config
 from stdc_lab.config.reading import yaml_text
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
@@ -34,6 +33,7 @@ from stdc_lab.reporting.figures import curve_figure, macs_figure, parameters_fig
 from stdc_lab.reporting.sections import Samples, data_uri, describe, read_record, read_samples
 from stdc_lab.reporting.tables import front_table, trials_table
 from stdc_lab.reporting.words import aims_in_words, asked, cautions, summary
+from stdc_lab.storage import read_study_config
 
 PAGE = "index.html"
 OWN_PNG = re.compile(r"(pareto|arms|macs|parameters|curve-\d+)\.png")

@@ -11,7 +11,7 @@ from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
 from stdc_lab.records import ProfileResult
 from stdc_lab.records.figures import figures_of_profile, intervals_of
-from stdc_lab.search.objective import Candidate
+from stdc_lab.search.candidate import Candidate
 
 Figures = Mapping[str, float | None]
 DOUBT = "on a noisy timing: `stdc-lab study retime` takes it up again"

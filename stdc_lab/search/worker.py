@@ -25,9 +25,10 @@ from stdc_lab.errors import DataError, StdcLabError
 from stdc_lab.files import open_regular
 from stdc_lab.hardware.memory import is_out_of_memory
 from stdc_lab.records import ProfileResult
+from stdc_lab.search.candidate import Judge
 from stdc_lab.search.crew import STACKS_SIGNAL
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Profiled, Scored, Stepped, Task, Waiting, Working
-from stdc_lab.search.objective import LOG_FILE, Judge, run_trial
+from stdc_lab.search.objective import LOG_FILE, run_trial
 from stdc_lab.training import DivergedError, Progress
 
 SAY_EVERY_S = 0.2

@@ -39,9 +39,15 @@ class TrainingFolder:
     """A training's files: it is begun or resumed, then hears of every step. Of several processes, the first writes."""
 
     def __init__(
-        self, folder: Path, recipe: RecipeConfig | PretrainConfig, trainer: Trainer | ClassifierTrainer, start: str
+        self,
+        folder: Path,
+        recipe: RecipeConfig | PretrainConfig,
+        trainer: Trainer | ClassifierTrainer,
+        start: str,
+        keep_weights: bool = True,
     ) -> None:
         self.folder, self.recipe, self.trainer, self.start = folder, recipe, trainer, start
+        self.keep_weights = keep_weights
         self.score_name = trainer.score_name
         self.fields = (*CURVE_FIELDS, self.score_name)
         self.curve = Curve(trainer.config.iterations, self.score_name)
@@ -118,7 +124,8 @@ class TrainingFolder:
         score = trainer.score(self.matrix)
         if self.best["score"] is None or score > self.best["score"]:
             self.best = {"score": score, "iteration": trainer.iteration}
-            save_checkpoint(self.folder / BEST_FILE, trainer.evaluated, self._protocol(score))
+            if self.keep_weights:
+                save_checkpoint(self.folder / BEST_FILE, trainer.evaluated, self._protocol(score))
         return score
 
     def save(self) -> None:
@@ -128,7 +135,8 @@ class TrainingFolder:
             return
         self._flush()
         # The state comes last: once it is there, everything that belongs to it is.
-        self.save_last()
+        if self.keep_weights:
+            self.save_last()
         seconds = self._spent_s + time.monotonic() - self._started_at
         write_tensors(
             self.folder / STATE_FILE,
@@ -180,7 +188,7 @@ class TrainingFolder:
 
     def finished(self) -> Outcome:
         """What a training that was finished before has reached, as it said then; a file that is gone is made anew."""
-        if not (self.folder / LAST_FILE).exists():
+        if self.keep_weights and not (self.folder / LAST_FILE).exists():
             self.save_last()
         path = self.folder / RESULT_FILE
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -19,7 +20,7 @@ from stdc_lab.hardware.devices import synchronise
 from stdc_lab.machine import MachineLock, machine_lock
 from stdc_lab.nn import OwnNetwork, Segmenter, build_classifier, build_model, build_own
 from stdc_lab.nn.checkpoints import load_backbone
-from stdc_lab.records import PretrainingOutcome, TrainingOutcome
+from stdc_lab.records import InitialWeights, PretrainingOutcome, TrainingOutcome
 from stdc_lab.training.account import account, mixed_warning, pretraining_account
 from stdc_lab.training.classifier import ClassifierTrainer
 from stdc_lab.training.folder import LAST_FILE, Outcome, TrainingFolder, check_same_recipe, training_lock
@@ -44,6 +45,14 @@ class TrainingCallbacks:
     """Told that the training waits for the machine's lock, however long a timer holds it."""
 
 
+@dataclass(frozen=True)
+class TrainedInFolder:
+    """A whole training, and its network with the weights that were evaluated, on its device."""
+
+    outcome: TrainingOutcome
+    network: Segmenter
+
+
 def run_training(
     recipe: RecipeConfig,
     folder: Path,
@@ -54,14 +63,17 @@ def run_training(
     own: OwnNetwork | None = None,
     workers: Workers | None = None,
     callbacks: TrainingCallbacks | None = None,
-) -> TrainingOutcome:
+    keep_weights: bool = True,
+) -> TrainedInFolder:
     """Train as the recipe says, in a folder; called again, go on exactly where the last state was written.
 
     own: what builds the network of a recipe that records `own_network`.
 
     The folder gets the recipe, the account, a curve (a row a step), the state, the last and the best checkpoint and
     the result; a training that is finished is only reported. Ctrl-C and SIGTERM wait for the end of a step, whose
-    state is then written. Raises `StudyError` if the folder was begun with another recipe, network or data set,
+    state is then written. keep_weights: whether the last and the best weights get files of their own, beside the state.
+
+    Raises `StudyError` if the folder was begun with another recipe, network or data set,
     `DataError` for an empty split, `DivergedError` when loss or weights are no numbers any more (the last good state
     is kept), and `CheckpointError` if a file cannot be written (what was written before is kept).
     """
@@ -69,16 +81,18 @@ def run_training(
     _check_data(dataset)
     with machine_lock(alone=False) as lock, reproducible(recipe.seed, device):
         network = _network(recipe, len(dataset.class_names), own)
-        start = "random weights" if recipe.own_network is None else "weights as its code makes them"
+        start = InitialWeights(source="random" if recipe.own_network is None else "own code")
         if pretrained is not None:
             if recipe.own_network is not None:
                 raise ConfigError("--pretrained: allowed without --network, whose code can load weights of its own")
             load_backbone(network, pretrained)
-            start = f"backbone of {pretrained.name}"
-        trainer = Trainer(network, dataset, recipe.training, recipe.seed, device, workers)
-        outcome = _run(TrainingFolder(folder, recipe, trainer, start), account(recipe, trainer, start), callbacks, lock)
+            with pretrained.open("rb") as file:
+                start = InitialWeights(source=pretrained.name, digest=hashlib.file_digest(file, "sha256").hexdigest())
+        trainer = Trainer(network, dataset, recipe.training, recipe.seed, device, workers, start)
+        files = TrainingFolder(folder, recipe, trainer, str(start), keep_weights)
+        outcome = _run(files, account(recipe, trainer, str(start)), callbacks, lock)
     assert isinstance(outcome, TrainingOutcome)
-    return outcome
+    return TrainedInFolder(outcome, trainer.evaluated)
 
 
 def _network(recipe: RecipeConfig, num_classes: int, own: OwnNetwork | None) -> Segmenter:
@@ -161,12 +175,10 @@ def _train(files: TrainingFolder, workers: Workers, callbacks: TrainingCallbacks
             raise CheckpointError(f"{error}; {kept}. Once there is room, the same command goes on") from error
         elif isinstance(error, DivergedError):
             last = files.folder / LAST_FILE
-            advice = (
-                f" and leads here again: use another --out for other settings (--pretrained {last} begins with its "
-                "backbone)"
-                if files.saved_at
-                else ": change the settings and begin anew"
-            )
+            advice = ": change the settings and begin anew"
+            if files.saved_at:
+                backbone = f" (--pretrained {last} begins with its backbone)" if files.keep_weights else ""
+                advice = f" and leads here again: use another --out for other settings{backbone}"
             raise DivergedError(f"{error}; {kept}{advice}") from error
         raise
     files.close()

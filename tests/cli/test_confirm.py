@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from stdc_lab.analysis.frame import load_study
 from stdc_lab.arch import StdcSpec
 from stdc_lab.cli.watching import ConsoleWatcher
-from stdc_lab.search.objective import Candidate
+from stdc_lab.search.candidate import Candidate
 from tests.cli import in_process
 from tests.search.test_driver import study_config
 from tests.study_folder import make_record

@@ -12,8 +12,9 @@ from stdc_lab.cli.watching import ConsoleWatcher
 from stdc_lab.errors import StudyError
 from stdc_lab.records import ProfileResult
 from stdc_lab.search import Crew, run_study
-from stdc_lab.search.folder import driver_lock, open_study
-from stdc_lab.search.objective import Candidate
+from stdc_lab.search.candidate import Candidate
+from stdc_lab.search.folder import driver_lock
+from stdc_lab.storage import open_study
 from tests.cli import in_process
 from tests.search.test_driver import study_config
 from tests.study_folder import add_complete, add_unfinished, some_params

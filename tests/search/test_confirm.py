@@ -13,9 +13,9 @@ from stdc_lab.errors import StudyError
 from stdc_lab.records import TrialRecord
 from stdc_lab.search import Confirmation, Crew, run_study
 from stdc_lab.search.confirm import FIRST_FRESH_SEED, enqueue_confirmation, next_confirmation
-from stdc_lab.search.folder import open_study
-from stdc_lab.search.ledger import Ledger, Searched
+from stdc_lab.search.ledger import Ledger
 from stdc_lab.search.propose import make_sampler, next_trial
+from stdc_lab.storage import Searched, open_study
 from tests.search.test_driver import Notes, study_config
 from tests.study_folder import add_complete, some_params
 from tests.study_folder import open_study as open_made_up

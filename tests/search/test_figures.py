@@ -22,8 +22,10 @@ from stdc_lab.reporting.arms import arms_table
 from stdc_lab.reporting.figures import parameters_figure
 from stdc_lab.reporting.tables import front_table, trials_table
 from stdc_lab.reporting.words import aims_in_words
+from stdc_lab.search import run_study
 from stdc_lab.search.objectives import check_classes, constraint_excess, objective_values
 from stdc_lab.search.propose import draw_candidate, tell
+from tests.search.test_driver import study_config as tiny_study
 from tests.study_folder import make_record, open_study, study_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,10 +142,13 @@ def test_the_iou_of_a_class_is_a_figure(tmp_path):
     assert aims_in_words(frame) == "IoU of pedestrian up, latency down"
 
 
-def test_a_class_that_is_not_there_is_told_before_anything_is_trained():
+def test_a_class_that_is_not_there_is_told_before_anything_is_trained(tmp_path):
     config = study_config(objectives=["iou.pedestrain", "latency_ms"])
     with pytest.raises(StudyError, match=r"iou.pedestrain: the data set has no such class; allowed: iou.sky, iou.car"):
         check_classes(config, ("sky", "car"))
+    with pytest.raises(StudyError, match=r"iou.pedestrain: the data set has no such class; allowed: .*iou.pedestrian"):
+        run_study(tiny_study(objectives=["miou"], constraints=["iou.pedestrain >= 0.1"]), tmp_path / "study")
+    assert not (tmp_path / "study").exists()
     check_classes(study_config(objectives=["iou.car", "macs"]), ("sky", "car"))
     without = figures_of(make_record(0, config.known_networks["stdc1"], config, 0.5, 9.0)) | {"iou.pedestrain": None}
     with pytest.raises(StudyError, match=r"objective iou\.pedestrain: cannot be measured here: the class occurs in"):

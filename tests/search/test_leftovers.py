@@ -13,11 +13,13 @@ from stdc_lab.data import CLASS_NAMES
 from stdc_lab.hardware.environment import environment
 from stdc_lab.records import Environment
 from stdc_lab.search import Watcher
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.crew import Crew, Worker
-from stdc_lab.search.folder import keep_config, open_study
+from stdc_lab.search.folder import keep_config
 from stdc_lab.search.loop import Running, Search
 from stdc_lab.search.messages import Failed, Lost, Stepped
-from stdc_lab.search.objective import Candidate, keep_reasons
+from stdc_lab.search.objective import keep_reasons
+from stdc_lab.storage import open_study
 from stdc_lab.training import Progress
 from tests.search.test_driver import study_config
 from tests.study_folder import make_record

@@ -19,11 +19,10 @@ from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.errors import StudyError
 from stdc_lab.records import LatencyResult
 from stdc_lab.search import groups as groups_module
-from stdc_lab.search import loop as loop_module
 from stdc_lab.search import retime_study, run_study
-from stdc_lab.search.folder import open_study
 from stdc_lab.search.groups import GROUP, time_in_groups
 from stdc_lab.search.known_costs import IMPLAUSIBLE
+from stdc_lab.storage import open_study
 from tests.search.scripted import ScriptedCrew, timing
 from tests.search.test_driver import DECODER, study_config
 
@@ -186,7 +185,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = widths(sampler={"name": "random"})
     crew = ScriptedCrew(latency_of)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop_module, "next_trial", _in_turn([6, 8, 6, 4]))
+        patch.setattr("stdc_lab.search.proposer.next_trial", _in_turn([6, 8, 6, 4]))
         run_study(config, folder, crew=crew)  # type: ignore[arg-type]
     frame = load_study(folder)
     assert frame["screened"].tolist() == [True, True, True, False]

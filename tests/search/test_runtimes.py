@@ -22,8 +22,8 @@ from stdc_lab.reporting import protocol
 from stdc_lab.reporting.figure_data import latency_title
 from stdc_lab.reporting.words import summary
 from stdc_lab.search import Watcher, retime_study, run_study
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.folder import read_record, study_profile_key
-from stdc_lab.search.objective import Candidate
 from stdc_lab.training.account import account
 from stdc_lab.training.trainer import Trainer
 from tests.cli.in_process import stdc_lab

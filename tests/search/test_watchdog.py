@@ -14,9 +14,10 @@ from stdc_lab.analysis.frame import load_study
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.data import CLASS_NAMES
 from stdc_lab.nn import build_model
-from stdc_lab.search import Crew, objective, run_study, watchdog
+from stdc_lab.search import Crew, run_study, watchdog
+from stdc_lab.search.candidate import Candidate, Judge
 from stdc_lab.search.messages import FromWorker, Profiled, Scored, Stepped, Waiting, Working
-from stdc_lab.search.objective import Candidate, Judge
+from stdc_lab.search.scoring import training
 from stdc_lab.search.watchdog import Watchdog
 from stdc_lab.search.worker import _asking
 from stdc_lab.training import Progress
@@ -132,7 +133,7 @@ def test_boundaries_are_scored_under_the_lock_and_batch_by_batch(monkeypatch: py
     heard: list[str] = []
     judge = Judge(works=lambda: heard.append("works"), waits=lambda: heard.append("waits"))
     network = build_model(SPEC, len(CLASS_NAMES))
-    objective._boundary_f(network, halves(), TrainConfig(precision="float32"), CPU, judge)
+    training._boundary_f(network, halves(), TrainConfig(precision="float32"), CPU, judge)
     assert heard == ["waits", "works", *["works"] * 3]
 
 

@@ -12,17 +12,16 @@ from typing import Any, NamedTuple
 import optuna
 import sqlalchemy
 from optuna.storages._rdb.models import SCHEMA_VERSION
-from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
 from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, Objective, parse_objective
 from stdc_lab.config.reading import read_study
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
+from stdc_lab.storage.notes import StudyNotes
+from stdc_lab.storage.trials import StoredTrial
 
 STUDY_FILE, STORAGE_FILE = "study.yaml", "study.db"
-OBJECTIVES = "objectives"
-"""The study's attribute that says what the values of its trials are."""
 OPTUNA_TABLES = {"studies", "trials", "version_info"}
 LOCK_WAIT_S = 60.0
 """How long to wait for a search that is just writing."""
@@ -51,8 +50,8 @@ class StoredStudy:
     """What a storage holds of one study."""
 
     name: str
-    trials: tuple[FrozenTrial, ...]
-    user_attrs: dict[str, Any]
+    trials: tuple[StoredTrial, ...]
+    notes: StudyNotes
     config: StudyConfig | None
     """The study.yaml beside the storage; None for a storage without one."""
     objectives: tuple[Objective, ...] = DEFAULT_OBJECTIVES
@@ -110,6 +109,7 @@ class StudyReader:
         self._config = read_study_config(folder)
         self._shown = str(folder / STORAGE_FILE)
         self._storage = _open(_sqlite_place(folder / STORAGE_FILE), self._shown)
+        self._finished: dict[int, StoredTrial] = {}
         # Optuna keeps the finished trials of a study that stays open.
         self._study = optuna.load_study(
             study_name=self._config.name, storage=self._storage, sampler=optuna.samplers.RandomSampler()
@@ -117,7 +117,7 @@ class StudyReader:
 
     def read(self) -> StoredStudy:
         """The study as it is now."""
-        return _stored(self._study, self._config, self._shown)
+        return _stored(self._study, self._config, self._shown, self._finished)
 
     def close(self) -> None:
         """Let go of the storage."""
@@ -133,21 +133,32 @@ def _read(place: Place, shown: str, study_name: str | None, config: StudyConfig 
         if wanted not in names:
             raise StudyError(f"{shown}: no study {wanted!r} in it; there: {', '.join(names) or 'none'}")
         study = optuna.load_study(study_name=wanted, storage=storage, sampler=optuna.samplers.RandomSampler())
-        return _stored(study, config, shown)
+        return _stored(study, config, shown, {})
     finally:
         storage.remove_session()
         storage.engine.dispose()
 
 
-def _stored(study: optuna.Study, config: StudyConfig | None, shown: str) -> StoredStudy:
+def _stored(
+    study: optuna.Study, config: StudyConfig | None, shown: str, finished: dict[int, StoredTrial]
+) -> StoredStudy:
+    """finished: the finished trials that were read before, by number; added to."""
     own = config if config is not None and config.name == study.study_name else None
-    trials = tuple(study.get_trials(deepcopy=False))
-    return StoredStudy(study.study_name, trials, study.user_attrs, own, _objectives(study, shown))
+    trials = []
+    try:
+        notes = StudyNotes.read(study)
+        for there in study.get_trials(deepcopy=False):
+            trial = finished.get(there.number) or StoredTrial.of(there)
+            if trial.is_finished:
+                finished[trial.number] = trial
+            trials.append(trial)
+    except StudyError as error:
+        raise StudyError(f"{shown}: {error}") from error
+    return StoredStudy(study.study_name, tuple(trials), notes, own, _objectives(study, notes.objectives, shown))
 
 
-def _objectives(study: optuna.Study, shown: str) -> tuple[Objective, ...]:
+def _objectives(study: optuna.Study, noted: list[str] | None, shown: str) -> tuple[Objective, ...]:
     """What a study's values are, as it says itself; mIoU and latency where it says nothing."""
-    noted = study.user_attrs.get(OBJECTIVES)
     try:
         objectives = DEFAULT_OBJECTIVES if noted is None else tuple(map(parse_objective, noted))
     except (TypeError, ValueError) as error:
