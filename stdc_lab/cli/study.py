@@ -98,8 +98,8 @@ def _folder_of(study: Path) -> Path:
     if study.suffix not in (".yaml", ".yml"):
         return study
 
-    from stdc_lab.storage import STORAGE_FILE, STUDY_FILE
     from stdc_lab.config.reading import read_study
+    from stdc_lab.storage import STORAGE_FILE, STUDY_FILE
 
     if study.name == STUDY_FILE and (study.parent / STORAGE_FILE).exists():
         return study.parent
