@@ -110,7 +110,7 @@ def measure_cost(
             latency=study.latency,
             counters=False,
             device=device,
-            compare_with=study.compared_with,
+            compared_with=study.compared_with,
         )
 
     cost = measure()
