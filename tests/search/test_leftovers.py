@@ -61,7 +61,10 @@ def test_a_record_that_is_found_judges_others_as_one_that_was_trained_here(tmp_p
     key = candidate.key(config)
     run = tmp_path / "found" / "runs" / key
     run.mkdir(parents=True)
-    (run / "trial.json").write_text(record.model_copy(update={"trial_key": key}).model_dump_json())
+    assert record.profile.latency is not None
+    latency = record.profile.latency.replace(input_shape=config.latency.input_shape)
+    cost = record.profile.replace(latency=latency, environment=found.search.machines["cpu"])
+    (run / "trial.json").write_text(record.replace(trial_key=key, profile=cost).model_dump_json())
     assert found.search.pruner.finished == []
     found.propose()
     assert found.given == [] and found.search.ledger.trained == 1
