@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-OF_PROCESSOR := $(addprefix tests/,test_machine.py test_records.py deploy/test_runtimes.py profiling/test_latency.py \
+OF_PROCESSOR := $(addprefix tests/,hardware/test_devices.py test_records.py deploy/test_runtimes.py profiling/test_latency.py \
 	cli/test_profile.py training/test_trainer.py training/run/test_account.py training/run/test_resuming.py)
 
 .PHONY: help setup demo test slow slowest avx2 lint types check clean

@@ -37,8 +37,10 @@ from stdc_lab import DataConfig, LatencyConfig, TrainConfig, TrainingHeads, buil
 from stdc_lab.arch import total_cost
 from stdc_lab.deploy.palette import generated_colours
 from stdc_lab.deploy.runtimes import find_runtimes, left_out
-from stdc_lab.machine import choose_device, environment, usable_cores
-from stdc_lab.nn import StdcSegmenter, load_checkpoint
+from stdc_lab.hardware.devices import choose_device
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import usable_cores
+from stdc_lab.nn import Segmenter, load_checkpoint
 from stdc_lab.nn.checkpoints import save_checkpoint
 from stdc_lab.profiling.latency import sample_images
 from stdc_lab.profiling.limit import convolution_rate
@@ -131,7 +133,7 @@ def main(
 class ReleasedForm:
     """The released form in a process of its own, which nothing of stdc_lab's choices for speed has touched."""
 
-    def __init__(self, network: StdcSegmenter, size: tuple[int, int], threads: int, device: torch.device) -> None:
+    def __init__(self, network: Segmenter, size: tuple[int, int], threads: int, device: torch.device) -> None:
         context = get_context("spawn")
         self.ours, theirs = context.Pipe()
         state = {name: values.numpy() for name, values in network.state_dict().items()}
@@ -165,11 +167,11 @@ def serve_released_form(
             orders.send(call())
 
 
-def trained_network(iterations: int, kept: Path | None) -> StdcSegmenter:
+def trained_network(iterations: int, kept: Path | None) -> Segmenter:
     """STDC1 with all heads and 19 classes, of which scenes show eleven."""
     if kept is not None and kept.exists():
         network = load_checkpoint(kept).network
-        assert isinstance(network, StdcSegmenter)
+        assert isinstance(network, Segmenter)
         return network
     dataset = load_dataset(DataConfig.model_validate({"name": "scenes", "size": "128x256"}))
     names = tuple(f"class {number}" for number in range(NUM_CLASSES))

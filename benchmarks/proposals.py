@@ -27,13 +27,13 @@ import typer
 from stdc_lab.analysis.frame import load_study
 from stdc_lab.analysis.pareto import hypervolume
 from stdc_lab.arch import ArchSpec
-from stdc_lab.arch.theory import total_cost
+from stdc_lab.arch.costs import total_cost
 from stdc_lab.config.choosers import RandomChooser
 from stdc_lab.config.reading import read_space
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.errors import StudyError
-from stdc_lab.machine import environment
+from stdc_lab.hardware.environment import environment
 from stdc_lab.profiling import profile
 from stdc_lab.records import TrainResult, TrialRecord
 from stdc_lab.search import Crew, run_study

@@ -25,10 +25,10 @@ import torch
 import typer
 from scipy import stats
 
-from stdc_lab import ArchSpec, TrainConfig, TrainingHeads, build_model, load_dataset, presets, read_study
+from stdc_lab import ArchSpec, StdcSpec, TrainConfig, TrainingHeads, build_model, load_dataset, presets, read_study
 from stdc_lab.cli.search import read_data_option
 from stdc_lab.data import Dataset
-from stdc_lab.machine import environment
+from stdc_lab.hardware.environment import environment
 from stdc_lab.training.evaluate import evaluate
 from stdc_lab.training.trainer import Trainer, reproducible
 
@@ -52,7 +52,7 @@ ARMS = (
     Arm("STDC1, rate 0.02", presets["stdc1"], 0.02),
     Arm("STDC1, rate 0.01", presets["stdc1"], 0.01),
     Arm("STDC1, rate 0.05", presets["stdc1"], 0.05),
-    Arm("half the width, rate 0.02", ArchSpec(base_width=32), 0.02),
+    Arm("half the width, rate 0.02", StdcSpec(base_width=32), 0.02),
     Arm("no detail guidance", presets["stdc1"], 0.02, TrainingHeads(detail_strides=())),
 )
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from stdc_lab import ArchSpec, DataConfig, TrainConfig, load_dataset, train
+from stdc_lab import DataConfig, StdcSpec, TrainConfig, load_dataset, train
 from stdc_lab.training import Progress
 
 
@@ -42,7 +42,7 @@ def main(
     for width in (16, 64):
         results = []
         for seed in range(seeds):
-            result = train(ArchSpec(base_width=width), dataset, config, seed=seed, on_progress=_show).result
+            result = train(StdcSpec(base_width=width), dataset, config, seed=seed, on_progress=_show).result
             print(f"base width {width}, seed {seed}: mIoU {result.miou:.3f} in {result.seconds:.0f} s", flush=True)
             results.append(result.miou)
         found[width] = np.array(results)

@@ -30,14 +30,14 @@ from optuna.trial import TrialState, create_trial
 
 from stdc_lab.analysis.frame import GrowingStudy, load_study
 from stdc_lab.config.study import StudyConfig
-from stdc_lab.machine import environment
+from stdc_lab.hardware.environment import environment
 from stdc_lab.profiling import profile
 from stdc_lab.records import ProfileResult, TrainResult, TrialRecord
 from stdc_lab.search import Crew, run_study
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.crew import Worker
 from stdc_lab.search.folder import write_text
 from stdc_lab.search.messages import Finished, FromWorker, Profiled, Task
-from stdc_lab.search.objective import Candidate
 from stdc_lab.search.watcher import Watcher
 
 CPU = torch.device("cpu")

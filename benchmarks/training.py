@@ -53,7 +53,10 @@ from stdc_lab import DataConfig, TrainConfig, build_model, load_dataset, presets
 from stdc_lab.cli.search import read_data_option
 from stdc_lab.config.training import LossConfig
 from stdc_lab.data import CLASS_COLOURS, CLASS_NAMES, render_scene
-from stdc_lab.machine import choose_dtype, environment, machine_lock, usable_cores
+from stdc_lab.hardware.devices import choose_dtype
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import usable_cores
+from stdc_lab.machine import machine_lock
 from stdc_lab.training.losses import training_loss
 
 WARM_BATCHES = 8

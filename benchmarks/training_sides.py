@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader
 from stdc_lab import DataConfig, TrainConfig, build_model, load_dataset, presets
 from stdc_lab.data import CLASS_NAMES, IMAGE_MEAN, IMAGE_STD, Batches, batch_at
 from stdc_lab.data.catalog import find_source
-from stdc_lab.machine import choose_dtype, keep_freed_memory, place
+from stdc_lab.hardware.devices import choose_dtype, place
+from stdc_lab.hardware.memory import keep_freed_memory
 from stdc_lab.nn import SegOutput
 from stdc_lab.training.evaluate import evaluate, to_input
 from stdc_lab.training.schedule import rate_at

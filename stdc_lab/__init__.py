@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stdc_lab.analysis.frame import load_study
-    from stdc_lab.arch import ArchSpec, DecoderSpec, analyse, presets, total_cost
+    from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec, analyse, presets, total_cost
     from stdc_lab.config import DataConfig, LatencyConfig, StudyConfig, TrainConfig, TrainingHeads
     from stdc_lab.config.reading import read_study
     from stdc_lab.data import load_dataset
@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "stdc_lab.analysis.frame": ("load_study",),
-    "stdc_lab.arch": ("ArchSpec", "DecoderSpec", "analyse", "presets", "total_cost"),
+    "stdc_lab.arch": ("ArchSpec", "DecoderSpec", "StdcSpec", "analyse", "presets", "total_cost"),
     "stdc_lab.config": ("DataConfig", "LatencyConfig", "StudyConfig", "TrainConfig", "TrainingHeads"),
     "stdc_lab.config.reading": ("read_study",),
     "stdc_lab.data": ("load_dataset",),
@@ -46,6 +46,7 @@ __all__ = [
     "DecoderSpec",
     "LatencyConfig",
     "SegOutput",
+    "StdcSpec",
     "StudyConfig",
     "TrainConfig",
     "TrainingHeads",

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import DecoderSpec, StdcSpec
 from stdc_lab.arithmetic import TIMING, TIMING_TF32, TRAINING, Arithmetic, arithmetic_here, computing, describe
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.deploy.runtimes import RUNTIMES, Runtime, Source
-from stdc_lab.machine import environment
+from stdc_lab.hardware.environment import environment
 from stdc_lab.nn import SegOutput, build_model
 from stdc_lab.profiling import measure_latency
 from stdc_lab.profiling.ranking import measure_runtimes
@@ -20,7 +20,7 @@ from stdc_lab.training.evaluate import predict
 from stdc_lab.training.trainer import reproducible
 
 CPU = torch.device("cpu")
-SMALL = ArchSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(8, 8, 8))
+SMALL = StdcSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(8, 8, 8))
 QUICK = LatencyConfig(size=(32, 64), threads=1, warmup_s=0, measure_s=1e-6, min_repeats=5, attempts=1)
 CALLERS = Arithmetic(tf32=True, autotune=True)
 """What a caller has set, which is nothing that may reach a figure."""

@@ -7,22 +7,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-import torch
 
-from stdc_lab import machine
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import (
-    choose_device,
-    choose_dtype,
-    computes_natively,
-    cpu_threads,
-    environment,
-    machine_lock,
-    not_native,
-)
-from tests.cli.in_child import child, context
-
-CPU = torch.device("cpu")
+from stdc_lab.files import LOCKS
+from stdc_lab.machine import machine_lock
+from tests.cli.in_child import context
 
 
 class Holder:
@@ -49,6 +38,9 @@ class Holder:
     def status(self) -> int | None:
         self._process.join(10)
         return self._process.exitcode
+
+    def number(self) -> int | None:
+        return self._process.pid
 
     def end(self) -> None:
         self._process.kill()
@@ -94,6 +86,8 @@ def test_a_timer_is_alone(theirs: str, alone: bool, caplog: pytest.LogCaptureFix
         with machine_lock(alone=alone):
             assert other.status() == 0
     assert "waiting for the machine's lock" in caplog.text
+    if LOCKS.exists():
+        assert f"of another process is under way (process {other.number()}: " in caplog.text
 
 
 def test_a_killed_process_leaves_no_lock() -> None:
@@ -108,111 +102,6 @@ def test_a_lock_that_cannot_be_opened(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("STDC_LAB_LOCK", str(tmp_path / "none" / "lock"))
     with pytest.raises(StdcLabError, match=r"lock cannot be opened .* STDC_LAB_LOCK"), machine_lock(alone=True):
         pass
-
-
-@pytest.mark.parametrize("wanted", ["gpu", "cuda:", "cuda:x", "CPU", "", "cuda:-1", "cpu:0"])
-def test_an_unknown_device(wanted: str) -> None:
-    with pytest.raises(StdcLabError, match=r"--device: got .*; allowed: auto, cpu"):
-        choose_device(wanted)
-
-
-def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto") == choose_device("cpu") == torch.device("cpu")
-    with pytest.raises(StdcLabError, match=r"got 'cuda:1', but PyTorch sees 0 GPUs here; allowed: auto, cpu"):
-        choose_device("cuda:1")
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [({"avx2"}, torch.float32), ({"avx512_bf16"}, torch.bfloat16), ({"amx_bf16", "avx2"}, torch.bfloat16)],
-)
-def test_bfloat16_only_where_the_processor_has_it(
-    monkeypatch: pytest.MonkeyPatch, flags: set[str], expected: torch.dtype
-) -> None:
-    monkeypatch.setattr(machine, "_cpu_flags", lambda: flags)
-    monkeypatch.setattr(machine, "_onednn_may_use_bfloat16", lambda: True)
-    assert choose_dtype("auto", CPU) == expected
-    assert choose_dtype("float32", CPU) == torch.float32
-
-
-@pytest.mark.parametrize(
-    ("supported", "variables", "expected"),
-    [
-        (True, {}, True),
-        (False, {}, False),
-        (True, {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, False),  # PyTorch says yes there, and emulates
-        (True, {"DNNL_MAX_CPU_ISA": "avx512_core_vnni"}, False),
-        (True, {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16", "DNNL_MAX_CPU_ISA": "AVX2"}, True),
-    ],
-)
-def test_bfloat16_only_where_pytorch_uses_what_the_processor_has(
-    monkeypatch: pytest.MonkeyPatch, supported: bool, variables: dict[str, str], expected: bool
-) -> None:
-    monkeypatch.setattr(machine, "_cpu_flags", lambda: {"avx512_bf16"})
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
-    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert computes_natively("bfloat16", CPU) is expected
-    assert (choose_dtype("auto", CPU) == torch.bfloat16) is expected
-    said = None if expected else "not native here: PyTorch finds no bfloat16 on this processor"
-    assert not_native("bfloat16", CPU) == said
-    assert choose_dtype("bfloat16", CPU) == torch.bfloat16  # who asks for it gets it
-
-
-def print_dtype() -> None:
-    print(choose_dtype("auto", CPU))
-
-
-def test_where_onednn_is_held_back_training_is_in_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-    with child(tmp_path, print_dtype) as held_back:
-        assert held_back.status() == 0, held_back.errors
-    assert held_back.output == "torch.float32\n"
-
-
-@pytest.mark.parametrize(
-    ("capability", "native", "chosen"),
-    [
-        ((5, 2), set(), torch.float32),
-        ((7, 5), {"float16"}, torch.float16),
-        ((8, 0), {"float16", "bfloat16", "tf32"}, torch.bfloat16),
-        ((9, 0), {"float16", "bfloat16", "tf32"}, torch.bfloat16),
-    ],
-)
-def test_what_a_gpu_computes_natively(
-    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], native: set[str], chosen: torch.dtype
-) -> None:
-    gpu = torch.device("cuda:0")
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert {dtype for dtype in ("float16", "bfloat16", "tf32") if computes_natively(dtype, gpu)} == native
-    assert computes_natively("float32", gpu)
-    assert choose_dtype("auto", gpu) == chosen
-
-
-def test_threads_are_put_back_and_the_fingerprint_does_not_depend_on_them() -> None:
-    before = torch.get_num_threads()
-    with cpu_threads(1):
-        assert torch.get_num_threads() == 1
-        one = environment(torch.device("cpu"), 1)
-    assert torch.get_num_threads() == before
-    assert one.fingerprint == environment(torch.device("cpu"), 2).fingerprint
-
-
-@pytest.mark.parametrize(
-    ("variable", "expected"), [(None, 8), ("", 8), ("3", 3), ("3,2", 3), ("64", 8), ("0", 8), ("-1", 8), ("many", 8)]
-)
-def test_omp_num_threads_lowers_the_default(
-    monkeypatch: pytest.MonkeyPatch, variable: str | None, expected: int
-) -> None:
-    monkeypatch.setattr(machine, "usable_cores", lambda: 8)
-    if variable is None:
-        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    else:
-        monkeypatch.setenv("OMP_NUM_THREADS", variable)
-    assert machine.default_threads() == expected
 
 
 def test_a_training_steps_aside_for_a_timer_and_takes_its_place_again(tmp_path: Path) -> None:

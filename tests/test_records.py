@@ -1,24 +1,25 @@
 """What tells one training from another."""
 
 import pytest
+from pydantic import ValidationError
 
-from stdc_lab import ArchSpec, DataConfig, TrainConfig
+from stdc_lab import DataConfig, StdcSpec, TrainConfig
 from stdc_lab.config import TrainingHeads
-from stdc_lab.records import Circumstances, Environment, keys, profile_key, trial_key
+from stdc_lab.records import Circumstances, Environment, MacCounters, ProfileResult, keys, profile_key, trial_key
 
 CPU = Circumstances(contents="aaaa", auto_precision="float32")
 
 
 def test_the_keys_of_trainings_that_are_done_stay_as_they_are():
     """Folders of finished trials are named so: another digest, and no training would be found again."""
-    assert trial_key(ArchSpec(), TrainConfig(), DataConfig(), 0, CPU) == "6b76ce39a3361772"
+    assert trial_key(StdcSpec(), TrainConfig(), DataConfig(), 0, CPU) == "6b76ce39a3361772"
     train = TrainConfig(iterations=700, heads=TrainingHeads(detail_strides=(4, 8)))
     data = DataConfig(name="camvid", size=(180, 240), split="drive")
-    assert trial_key(ArchSpec(base_width=32), train, data, 3, CPU) == "610fbdf60987da3b"
+    assert trial_key(StdcSpec(base_width=32), train, data, 3, CPU) == "610fbdf60987da3b"
 
 
 def test_whatever_changes_a_training_changes_its_key():
-    spec, train, data = ArchSpec(), TrainConfig(), DataConfig()
+    spec, train, data = StdcSpec(), TrainConfig(), DataConfig()
     keys = [
         trial_key(spec, train, data, 0),
         trial_key(spec.replace(num_blocks=3), train, data, 0),
@@ -35,14 +36,14 @@ def test_whatever_changes_a_training_changes_its_key():
 
 
 def test_no_key_is_that_of_a_training_from_when_a_seed_drew_other_numbers(monkeypatch):
-    now = trial_key(ArchSpec(), TrainConfig(), DataConfig(), 0, CPU)
+    now = trial_key(StdcSpec(), TrainConfig(), DataConfig(), 0, CPU)
     assert now != "73adfafd42158227"
     monkeypatch.setattr(keys, "DRAWS_VERSION", keys.DRAWS_VERSION + 1)
-    assert trial_key(ArchSpec(), TrainConfig(), DataConfig(), 0, CPU) != now
+    assert trial_key(StdcSpec(), TrainConfig(), DataConfig(), 0, CPU) != now
 
 
 def key_of(settings, here=CPU):
-    return trial_key(ArchSpec(), TrainConfig.model_validate(settings), DataConfig(), 0, here)
+    return trial_key(StdcSpec(), TrainConfig.model_validate(settings), DataConfig(), 0, here)
 
 
 OHEM, NO_DETAILS = {"cross_entropy": "ohem"}, {"detail_strides": ()}
@@ -87,7 +88,7 @@ def test_the_precision_in_a_key_is_the_one_that_is_computed_in():
 
 def test_a_default_written_out_changes_no_key():
     written = TrainConfig.model_validate(TrainConfig().model_dump())
-    assert trial_key(ArchSpec(), written, DataConfig(), 0) == trial_key(ArchSpec(), TrainConfig(), DataConfig(), 0)
+    assert trial_key(StdcSpec(), written, DataConfig(), 0) == trial_key(StdcSpec(), TrainConfig(), DataConfig(), 0)
 
 
 HERE = Environment(
@@ -113,7 +114,7 @@ def test_whatever_changes_a_profile_changes_its_key():
         key_here(arch_id="abd"),
         key_here(num_classes=19),
         key_here(input_shape=(2, 3, 512, 1024)),
-        key_here(head="cls"),
+        key_here(task="cls"),
         key_here(runtime="openvino"),
         key_here(dtype="bfloat16"),
         key_here(environment=HERE.model_copy(update={"fingerprint": "9876543210"})),
@@ -133,3 +134,13 @@ def test_the_keys_of_profiles_without_a_ratio_stay_as_they_are():
 def test_the_clock_of_the_moment_and_the_number_of_the_device_change_no_key_of_a_profile():
     other = HERE.model_copy(update={"clock_mhz": 1800.0, "device": "cuda:1"})
     assert key_here(environment=other) == key_here()
+
+
+def test_a_profile_of_before_calls_its_task_head():
+    profile = ProfileResult(
+        arch=StdcSpec(), arch_id=StdcSpec().arch_id, task="cls", num_classes=5, size=(64, 96), num_params=1, macs=1,
+        counters=MacCounters(theory=1), not_counted={}, stages=(),
+    )  # fmt: skip
+    assert ProfileResult.model_validate_json(profile.model_dump_json().replace('"task":', '"head":')) == profile
+    with pytest.raises(ValidationError, match="task"):
+        ProfileResult.model_validate(profile.model_dump() | {"task": "det"})

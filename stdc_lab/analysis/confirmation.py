@@ -16,15 +16,16 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from stdc_lab.analysis.networks import CONFIDENCE, SCORES, Estimate, half_interval, paired_difference
+from stdc_lab.analysis.networks import CONFIDENCE, Estimate, half_interval, paired_difference, scores_of
 from stdc_lab.analysis.pareto import BoolArray, pareto_front
+from stdc_lab.config.figures import SHARE, figure_of
 from stdc_lab.config.objectives import Objective
 
 
 def comparable_values(frame: pd.DataFrame, objectives: Sequence[Objective]) -> np.ndarray:
     """The objectives of the rows that may be on a front (complete, feasible, no fresh seed of another), N×M; NaN in
     the others. Scores are means over the seeds of a row's network."""
-    columns = [f"network_{one.figure}" if one.figure in SCORES else one.figure for one in objectives]
+    columns = [f"network_{one.figure}" if figure_of(one.figure).by_seed else one.figure for one in objectives]
     values = frame[columns].to_numpy(dtype=np.float64, copy=True)
     counts = (frame["state"] == "COMPLETE") & frame["feasible"] & frame["confirms"].isna()
     values[~counts.to_numpy(dtype=bool)] = np.nan
@@ -34,7 +35,8 @@ def comparable_values(frame: pd.DataFrame, objectives: Sequence[Objective]) -> n
 def worth_confirming(frame: pd.DataFrame, objectives: Sequence[Objective], tie: float) -> BoolArray:
     """For each row of a study's frame: is it on the front, or would it be if its scores were higher by `tie`?"""
     values, maximize = comparable_values(frame, objectives), [one.maximize for one in objectives]
-    raised = values + [tie if one.figure in SCORES and one.maximize else 0.0 for one in objectives]
+    is_score = [figure_of(one.figure).unit == SHARE and one.maximize for one in objectives]
+    raised = values + np.where(is_score, tie, 0.0)
     front = pareto_front(values, maximize)
     members = values[front]
     # A row of its own beside the front, for near ties must not hide one another.
@@ -46,14 +48,15 @@ def with_confirmations(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with what the fresh trainings of each row reached.
 
     `confirmed_seeds`: how many there are. `confirmed_miou`: their mean; `confirmed_low`, `confirmed_high`: its 95 %
-    interval (Student's t, by the spread of that network's own seeds; none with fewer than two). `confirmed_boundary_f`:
-    the mean. `control`: whether the network was trained again whatever its score: a reference (once all that finished
-    were), or drawn by lot. Whether a network is on the front is left as it was.
+    interval (Student's t, by the spread of that network's own seeds; none with fewer than two).
+    `confirmed_boundary_f` …: means of the other scores. `control`: whether the network was trained again whatever its
+    score: a reference (once all that finished were), or drawn by lot. Whether a network is on the front is left as it
+    was.
     """
     fresh = _fresh(frame)
     groups = fresh.groupby(fresh["confirms"].astype("int64"))
     frame["confirmed_seeds"] = frame["number"].map(groups.size()).fillna(0).astype("int64")
-    for score in SCORES:
+    for score in scores_of(frame):
         frame[f"confirmed_{score}"] = frame["number"].map(groups[score].mean()).astype("float64")
     deviation = frame["number"].map(groups["miou"].std()).astype("float64")
     half = [half_interval(sd, count) for sd, count in zip(deviation, frame["confirmed_seeds"], strict=True)]

@@ -2,139 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from optuna.trial import FrozenTrial
 
+from stdc_lab.analysis.columns import Kind, columns, is_column
 from stdc_lab.analysis.confirmation import comparable_values, with_confirmations
-from stdc_lab.analysis.networks import SCORES, network_label, with_networks
+from stdc_lab.analysis.networks import network_label, scores_of, with_networks
 from stdc_lab.analysis.pareto import pareto_front
-from stdc_lab.analysis.storage import StoredStudy, StudyReader, read_storage
+from stdc_lab.analysis.retimed import Retimed
 from stdc_lab.arch import ArchSpec
-from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, OF_LATENCY, QUIET_SPREAD, Constraint, Interval, Objective
+from stdc_lab.config.bounds import Bound, Interval
+from stdc_lab.config.figures import CLASS_IOU, FIGURES, figure_of
+from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, QUIET_SPREAD, Objective
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
-
-TEXT_COLUMNS = ("state", "arch_id", "trial_key", "reference", "arm", "fingerprint", "latency_note", "reason", "arch")
-WHOLE_COLUMNS = (
-    "number",
-    "seed",
-    "macs",
-    "num_params",
-    "peak_activations",
-    "peak_memory_bytes",
-    "duplicate_of",
-    "same_training_as",
-    "confirms",
-    "network",
-    "network_seeds",
-    "confirmed_seeds",
-)
-BOOLEAN_COLUMNS = (
-    "on_front",
-    "control",
-    "feasible",
-    "doubtful",
-    "screened",
-    "retimed",
-    "latency_noisy",
-)
-COLUMNS = (
-    "number",
-    "state",
-    "arch_id",
-    "seed",
-    "reference",
-    "arm",
-    "miou",
-    "boundary_f",
-    "latency_ms",
-    "latency_p95_ms",
-    "latency_spread",
-    "latency_ms_low",
-    "latency_ms_high",
-    "latency_noisy",
-    "latency_note",
-    "latency_ms_in_search",
-    "latency_ratio",
-    "retimed",
-    "fingerprint",
-    "macs",
-    "num_params",
-    "peak_activations",
-    "peak_memory_bytes",
-    "on_front",
-    "network",
-    "network_seeds",
-    "network_miou",
-    "network_low",
-    "network_high",
-    "network_boundary_f",
-    "confirmed_seeds",
-    "confirmed_miou",
-    "confirmed_low",
-    "confirmed_high",
-    "confirmed_boundary_f",
-    "control",
-    "confirms",
-    "feasible",
-    "doubtful",
-    "screened",
-    "fps",
-    "gflops",
-    "train_seconds",
-    "reason",
-    "duplicate_of",
-    "same_training_as",
-    "trial_key",
-    "arch",
-)
-
-COPIED = (
-    "arch_id",
-    "trial_key",
-    "seed",
-    "reference",
-    "arm",
-    "miou",
-    "boundary_f",
-    "latency_ms",
-    "latency_p95_ms",
-    "latency_spread",
-    "latency_ms_low",
-    "latency_ms_high",
-    "latency_noisy",
-    "latency_note",
-    "latency_ratio",
-    "fingerprint",
-    "macs",
-    "num_params",
-    "peak_activations",
-    "peak_memory_bytes",
-    "train_seconds",
-    "reason",
-    "duplicate_of",
-    "confirms",
-)
-"""What a trial's attributes of the same names say."""
+from stdc_lab.files import write_text
+from stdc_lab.storage import StoredStudy, StoredTrial, StudyReader, read_storage
 
 
 def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.DataFrame:
     """A study's trials, a row each, in the order of their numbers; what was not measured is NaN.
 
-    Columns: `COLUMNS`, then one for each varied parameter (`base_width`, `depths.stage3`, …). Beside what the
-    design's table of words defines: `latency_spread` is interquartile range over median, `latency_ms_low` and
+    Columns: one for each of `FIGURES` and what stands beside them (`columns`), among them `iou.CLASS` for the IoU of
+    each class where trials noted it, then one for each varied parameter (`base_width`, `depths.stage3`, …). Beside what
+    the design's table of words defines: `latency_spread` is interquartile range over median, `latency_ms_low` and
     `latency_ms_high` the ends of the median's 95 % interval, `latency_noisy` whether this is wider or the calls more
-    scattered than was asked for, `latency_note` what else is wrong with a latency; after `search --retime`
+    scattered than was asked for, `latency_note` what else is wrong with a latency; after `study retime`
     the latencies are the new ones (`retimed` True) and the first are kept as `latency_ms_in_search`; `arm`: of a plan;
     `network…`: all trainings of the row's network, whatever their seeds, taken together, see `with_networks`;
     `on_front`: whether that network, by its mean scores and the median of its latest timing, is on the front of the
@@ -146,7 +46,9 @@ def load_study(folder_or_url: str | Path, study_name: str | None = None) -> pd.D
     lies beyond it but the timing was noisy; `screened`: not trained, for what theory or the profile says; `gflops` is
     2·MACs/10⁹; `arch` is JSON for `ArchSpec.from_dict`. What is outside the space has its parameters read off its
     architecture where that is possible. `attrs` holds `study_name`, `objectives` (texts), `retimed_at` (ISO text or
-    None), and of a plan `arms` (names) and `control` (the arm that the others are compared with; None without a plan).
+    None), `latency_in` (the runtime, dtype, batch and threads of the latencies; None for eager float32 at batch 1; of a
+    batch, a latency is that of the whole call, and `fps` is 1000 · batch / `latency_ms`), and of a plan `arms` (names)
+    and `control` (the arm that the others are compared with; None without a plan).
 
     folder_or_url: a study's folder, or a storage's URL (`sqlite:///…`); with several studies in it,
     `study_name` says which. Raises `StudyError` if it cannot be read; never makes or changes a file.
@@ -173,27 +75,31 @@ class GrowingStudy:
 def _frame_of(stored: StoredStudy, known: dict[int, dict[str, Any]]) -> pd.DataFrame:
     """known: the rows of finished trials by number, taken from here and added to."""
     names = _varied_names(stored)
-    retimed = stored.user_attrs.get("retimed")
-    latencies = Retimed(retimed if isinstance(retimed, dict) else {}, stored.config)
+    latencies = Retimed(stored.notes.retimed or {}, stored.config)
     rows = []
     for trial in stored.trials:
         row = known.get(trial.number) or _row(trial, stored, latencies)
-        if trial.state.is_finished():
+        if trial.is_finished:
             known[trial.number] = row
         rows.append(row)
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, *names])
-    frame = _typed(frame.sort_values("number", ignore_index=True))
+    asked = _class_ious_asked_for(stored)
+    noted = [f"{CLASS_IOU}{name}" for trial in stored.trials for name in trial.notes.class_iou or ()]
+    kinds = columns(dict.fromkeys([*noted, *asked]), asked)
+    frame = pd.DataFrame(rows, columns=[*kinds, *names])
+    frame = _typed(frame.sort_values("number", ignore_index=True), kinds)
     in_order = sorted(zip(stored.trials, rows, strict=True), key=lambda pair: pair[0].number)
-    frame = with_networks(frame, [network_label(trial) for trial, _ in in_order])
+    frame = with_networks(frame, [network_label(trial) for trial, _ in in_order], asked)
     frame = _feasible_by_means(frame, in_order, stored.config)
-    frame["fps"] = 1000 / frame["latency_ms"]
+    timing = None if stored.config is None else stored.config.latency
+    frame["fps"] = 1000 * (1 if timing is None else timing.batch) / frame["latency_ms"]
     frame["gflops"] = 2 * frame["macs"] / 1e9
     frame["on_front"] = front_of(frame, stored.objectives)
     frame = with_confirmations(frame)
     attributes: dict[Hashable, Any] = {
         "study_name": stored.name,
         "objectives": [str(objective) for objective in stored.objectives],
-        "retimed_at": stored.user_attrs.get("retimed_at"),
+        "retimed_at": stored.notes.retimed_at,
+        "latency_in": None if timing is None or timing.is_usual else str(timing),
     }
     frame.attrs = attributes | _arms_of(frame, stored.config)
     return frame
@@ -221,120 +127,79 @@ def front_of(
 
 def varied_parameters(frame: pd.DataFrame) -> list[str]:
     """Columns of a study's frame that are parameters of its space."""
-    return [str(column) for column in frame.columns if column not in COLUMNS]
+    return [str(column) for column in frame.columns if not is_column(str(column))]
 
 
 def write_trials_csv(frame: pd.DataFrame, path: str | Path) -> None:
     """Write a study's frame as CSV; the file appears whole or not at all. Raises `StudyError` if it cannot be."""
-    path = Path(path)
-    whole = frame.astype({column: "Int64" for column in WHOLE_COLUMNS if column in frame})
-    partial: str | None = None
-    try:
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            whole.to_csv(file, index=False, lineterminator="\n")
-        os.chmod(partial, 0o644)  # mkstemp's 0600 would hide the file from the rest of the group
-        os.replace(partial, path)
-    except OSError as error:
-        if partial is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(partial)
-        raise StudyError(f"{path}: cannot be written: {error.strerror}") from error
+    whole = frame.astype({name: "Int64" for name, kind in columns().items() if kind == "whole" and name in frame})
+    write_text(Path(path), whole.to_csv(index=False, lineterminator="\n"), StudyError)
 
 
 def _varied_names(stored: StoredStudy) -> list[str]:
     """Names of the varied parameters: in the space's order, then what else the trials hold."""
     known = list(stored.config.space.parameters) if stored.config is not None else []
     found = [name for trial in stored.trials for name in trial.params]
-    return [name for name in dict.fromkeys([*known, *found]) if name not in COLUMNS]
+    return [name for name in dict.fromkeys([*known, *found]) if not is_column(name)]
 
 
-class Retimed:
-    """The latencies of `search --retime`, by architecture."""
-
-    def __init__(self, by_arch: Mapping[str, Any], config: StudyConfig | None) -> None:
-        self.by_arch = by_arch
-        self.compared_with = next(iter(config.known_networks.items()), None) if config is not None else None
-
-    def of(self, arch_id: str, ratio: float | None) -> dict[str, Any]:
-        """What replaces the latencies of the search; nothing for an architecture that was not timed anew. A ratio is
-        taken anew where there was one: from the rounds that both were timed in, or else of the two medians."""
-        anew = self.by_arch.get(arch_id)
-        median = self._median(arch_id)
-        if median is None or not isinstance(anew, dict):
-            return {}
-        low, high = anew.get("ci95_ms") or (None, None)
-        row = {"retimed": True, "latency_ms": median, "latency_p95_ms": anew.get("p95_ms")}
-        row |= {"latency_ms_low": low, "latency_ms_high": high, "latency_spread": anew.get("spread")}
-        row |= {"latency_noisy": anew.get("noisy"), "latency_note": anew.get("note")}
-        return row | (self._ratio(anew, median) if ratio is not None else {})
-
-    def _ratio(self, anew: Mapping[str, Any], median: float) -> dict[str, Any]:
-        if self.compared_with is None:
-            return {}
-        name, other = self.compared_with
-        if anew.get("reference") == name and anew.get("times_as_fast"):
-            low, high = (1 / end for end in anew.get("times_as_fast_ci95") or [anew["times_as_fast"]] * 2)
-            return {"latency_ratio": 1 / anew["times_as_fast"], "latency_ratio_low": high, "latency_ratio_high": low}
-        other_ms = self._median(other.arch_id)
-        if other_ms is None:
-            return {}
-        return {"latency_ratio": median / other_ms, "latency_ratio_low": None, "latency_ratio_high": None}
-
-    def _median(self, arch_id: str) -> float | None:
-        anew = self.by_arch.get(arch_id)
-        return anew.get("median_ms") if isinstance(anew, dict) else None
+def _class_ious_asked_for(stored: StoredStudy) -> list[str]:
+    """The objectives and constraints of a study that are IoUs of a class."""
+    names = [one.figure for one in stored.objectives]
+    names += [one.figure for one in (stored.config.constraints if stored.config is not None else ())]
+    return list(dict.fromkeys(name for name in names if name.startswith(CLASS_IOU)))
 
 
-def _row(trial: FrozenTrial, stored: StoredStudy, retimed: Retimed) -> dict[str, Any]:
-    attributes = trial.user_attrs
-    row: dict[str, Any] = {name: attributes.get(name) for name in COPIED}
+def _row(trial: StoredTrial, stored: StoredStudy, retimed: Retimed) -> dict[str, Any]:
+    notes, attributes = trial.notes, trial.notes.attributes()
+    row: dict[str, Any] = {name: attributes.get(name) for name in columns()}
+    row |= {f"{CLASS_IOU}{name}": iou for name, iou in (notes.class_iou or {}).items()}
     row |= {
         "number": trial.number,
-        "state": trial.state.name,
+        "state": trial.state,
         "on_front": False,
         "retimed": False,
     }
-    if trial.state.name == "COMPLETE" and trial.values:
+    if trial.state == "COMPLETE" and trial.values:
         told = zip(stored.objectives, trial.values, strict=True)
         row |= {one.figure: value for one, value in told if row.get(one.figure) is None}
     if row["arm"] is not None or row["reference"] is not None:  # asked for by name: a row of its own all the same
         row["same_training_as"], row["duplicate_of"] = row["duplicate_of"], None
     row["latency_ms_in_search"] = row["latency_ms"]
-    row |= {name: attributes.get(name) for name in ("latency_ratio_low", "latency_ratio_high")}
-    row |= retimed.of(str(attributes.get("arch_id")), row["latency_ratio"])
-    row["control"] = bool(attributes.get("control"))
-    row["screened"] = bool(attributes.get("screened"))
+    ends = [f"{one.name}_{end}" for one in FIGURES.values() if one.scatters for end in ("low", "high")]
+    row |= {name: attributes.get(name) for name in ends}
+    row |= retimed.of(str(notes.arch_id), row["latency_ratio"])
+    row["control"] = bool(notes.control)
+    row["screened"] = bool(notes.screened)
     if row["latency_noisy"] is None:  # of an older version, or never timed
         row["latency_noisy"] = (row["latency_spread"] or 0) > QUIET_SPREAD
     row["feasible"] = _is_feasible(trial, stored.config, row)
     row["doubtful"] = _is_doubtful(stored.config, row)
-    arch = attributes.get("arch")
-    row["arch"] = json.dumps(arch) if isinstance(arch, dict) else None
-    if isinstance(arch, dict) and not trial.params and stored.config is not None:
+    row["arch"] = None if notes.arch is None else json.dumps(notes.arch)
+    if notes.arch is not None and not trial.params and stored.config is not None:
         # A network that the space does not contain: its parameters are those of its architecture.
-        with contextlib.suppress(StdcLabError, TypeError):
-            return row | _read_off(ArchSpec.from_dict(arch), stored.config, row["arm"])
-    return row | trial.params
+        with suppress(StdcLabError, TypeError):
+            return row | _read_off(ArchSpec.from_dict(notes.arch), stored.config, row["arm"])
+    return {**row, **trial.params}
 
 
 def _feasible_by_means(
-    frame: pd.DataFrame, trials: Sequence[tuple[FrozenTrial, Mapping[str, Any]]], config: StudyConfig | None
+    frame: pd.DataFrame, trials: Sequence[tuple[StoredTrial, Mapping[str, Any]]], config: StudyConfig | None
 ) -> pd.DataFrame:
     """Judge networks with several seeds by their means, where a constraint is on a score. trials: with their rows."""
-    if config is None or not any(constraint.figure in SCORES for constraint in config.constraints):
+    if config is None or not any(figure_of(constraint.figure).by_seed for constraint in config.constraints):
         return frame
     for index in np.flatnonzero(frame["network_seeds"] > 1).tolist():
         trial, row = trials[index]
-        means = {score: float(frame[f"network_{score}"].iloc[index]) for score in SCORES}
+        means = {score: float(frame[f"network_{score}"].iloc[index]) for score in scores_of(frame)}
         known = {score: mean for score, mean in means.items() if not math.isnan(mean)}
         frame.loc[index, "feasible"] = _is_feasible(trial, config, {**row, **known})
     return frame
 
 
-def _is_feasible(trial: FrozenTrial, config: StudyConfig | None, row: Mapping[str, Any]) -> bool:
+def _is_feasible(trial: StoredTrial, config: StudyConfig | None, row: Mapping[str, Any]) -> bool:
     """Whether no limit or constraint is known to be broken, by the latencies that the row holds."""
-    excess = trial.constraints
+    excess = dict(trial.constraints)
     for constraint in config.constraints if config is not None else ():
         value = row.get(constraint.figure)
         if value is not None:
@@ -347,11 +212,11 @@ def _is_doubtful(config: StudyConfig | None, row: Mapping[str, Any]) -> bool:
     return any(
         constraint.is_doubtful(float(value), _interval(row, constraint), noisy=bool(row["latency_noisy"]))
         for constraint in (config.constraints if config is not None else ())
-        if constraint.figure in OF_LATENCY and (value := row.get(constraint.figure)) is not None
+        if figure_of(constraint.figure).scatters and (value := row.get(constraint.figure)) is not None
     )
 
 
-def _interval(row: Mapping[str, Any], constraint: Constraint) -> Interval | None:
+def _interval(row: Mapping[str, Any], constraint: Bound) -> Interval | None:
     low, high = (row.get(f"{constraint.figure}_{end}") for end in ("low", "high"))
     return None if low is None or high is None else (float(low), float(high))
 
@@ -363,17 +228,14 @@ def _read_off(spec: ArchSpec, config: StudyConfig, arm: str | None) -> dict[str,
     return config.space.read_off(spec, train)
 
 
-def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+def _typed(frame: pd.DataFrame, kinds: Mapping[str, Kind]) -> pd.DataFrame:
     """Text as text, numbers as numbers, however few rows hold one."""
+    types: dict[Kind, Any] = {"text": "str", "flag": "bool", "number": "float64", "whole": "float64"}
     for name in frame.columns:
-        if name in TEXT_COLUMNS:
-            frame[name] = frame[name].astype("str")
-        elif name in BOOLEAN_COLUMNS:
-            frame[name] = frame[name].astype(bool)
-        elif name == "number":
+        if name == "number":
             frame[name] = frame[name].astype("int64")
-        elif name in COLUMNS:
-            frame[name] = frame[name].astype("float64")
+        elif name in kinds:
+            frame[name] = frame[name].astype(types[kinds[name]])
         else:
             frame[name] = frame[name].infer_objects()
     return frame

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from optuna.trial import FrozenTrial
 from scipy import special
 
-SCORES = ("miou", "boundary_f")
-"""Figures that depend on a training's seed, and of which more is better."""
+from stdc_lab.config.figures import FIGURES
+from stdc_lab.storage import StoredTrial
+
 CONFIDENCE = 0.95
 
 
@@ -54,26 +54,30 @@ def half_interval(deviation: float, count: int) -> float:
     return float(special.stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(count)
 
 
-def network_label(trial: FrozenTrial) -> str:
+def network_label(trial: StoredTrial) -> str:
     """What a trial trained, whatever its seed: the arm, the point of the space, or the network outside of it."""
-    attributes = trial.user_attrs
-    if attributes.get("arm") is not None:
-        return f"arm {attributes['arm']}"
+    notes = trial.notes
+    if notes.arm is not None:
+        return f"arm {notes.arm}"
     if trial.params:
-        return f"{attributes.get('arch_id')} {sorted(trial.params.items())}"
-    name = attributes.get("reference")
-    return f"trial {trial.number}" if name is None else f"reference {name}"
+        return f"{notes.arch_id} {sorted(trial.params.items())}"
+    return f"trial {trial.number}" if notes.reference is None else f"reference {notes.reference}"
 
 
-def with_networks(frame: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+def scores_of(frame: pd.DataFrame) -> list[str]:
+    """The figures of a study's frame that depend on the seed, and have a column for their mean."""
+    return [name for name in map(str, frame.columns) if f"network_{name}" in frame]
+
+
+def with_networks(frame: pd.DataFrame, labels: Sequence[str], asked: Sequence[str] = ()) -> pd.DataFrame:
     """The frame with the trainings of each row's network, whatever their seeds, taken together.
 
     `network`: the number of the first complete trial of the same network and training; NaN for what is not complete and
     for fresh trainings of a confirmation. Trials that share a training (one `trial_key`) share a network, whatever they
-    are called. `network_seeds`: how many trainings there are. `network_miou`, `network_boundary_f`: their means;
-    `network_low`, `network_high`: the 95 % interval of that mIoU, see `estimate`.
+    are called. `network_seeds`: how many trainings there are. `network_miou`, `network_boundary_f` …: their means, for
+    each figure that depends on the seed; `network_low`, `network_high`: the 95 % interval of that mIoU, see `estimate`.
 
-    labels: of the rows, see `network_label`.
+    labels: of the rows, see `network_label`. asked: the class IoUs that the study asks for.
     """
     counts = ((frame["state"] == "COMPLETE") & frame["confirms"].isna()).to_numpy()
     networks = _first_of_each(frame, labels, counts)
@@ -81,7 +85,7 @@ def with_networks(frame: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     trainings = frame[counts].assign(key=frame["trial_key"].fillna(frame["number"].astype("str")))
     groups = trainings.drop_duplicates(["network", "key"]).groupby("network")
     frame["network_seeds"] = frame["network"].map(groups.size()).fillna(0).astype("int64")
-    for score in SCORES:
+    for score in (*(one.name for one in FIGURES.values() if one.by_seed), *asked):
         frame[f"network_{score}"] = frame["network"].map(groups[score].mean()).astype("float64")
     deviation = frame["network"].map(groups["miou"].std()).astype("float64")
     half = [half_interval(sd, n) for sd, n in zip(deviation, frame["network_seeds"], strict=True)]

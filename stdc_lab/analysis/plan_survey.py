@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 
 from stdc_lab.analysis.space_survey import CostRange, cost_range
-from stdc_lab.arch.theory import total_cost
-from stdc_lab.config.limits import check_limits
+from stdc_lab.arch.costs import total_cost
+from stdc_lab.config.bounds import check_limits
 from stdc_lab.config.plan import PlanConfig
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.values import Size, Value

@@ -12,13 +12,14 @@ from pydantic import ValidationError
 from stdc_lab.analysis.frame import load_study
 from stdc_lab.analysis.pareto import hypervolume, pareto_front
 from stdc_lab.analysis.rungs import Course, Stopped, course_costs, first_stop, rung_noise, scores_of
-from stdc_lab.analysis.storage import read_study_config
 from stdc_lab.config.objectives import Objective
 from stdc_lab.config.pruning import PruningConfig
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.values import Value
 from stdc_lab.errors import StudyError
+from stdc_lab.files import read_bytes
 from stdc_lab.records import TrialRecord
+from stdc_lab.storage import read_study_config
 
 MARGINS = (0.0, 0.5, 1.0, 2.0, 3.0)
 
@@ -112,10 +113,7 @@ def pruning_report(folder: str | Path, margins: Sequence[float] = MARGINS) -> Pr
         ),
         stopped=stopped,
         saved_s=sum(trial.saved_s for trial in stopped),
-        replays=tuple(
-            _replay(finished, named, seconds, config, pruning.model_copy(update={"margin": margin}))
-            for margin in wanted
-        ),
+        replays=tuple(_replay(finished, named, seconds, config, pruning.replace(margin=margin)) for margin in wanted),
     )
 
 
@@ -139,7 +137,7 @@ def _read(frame: pd.DataFrame, config: StudyConfig, folder: Path) -> tuple[list[
 
 def _record(path: Path) -> TrialRecord | None:
     try:
-        return TrialRecord.model_validate_json(path.read_bytes())
+        return TrialRecord.model_validate_json(read_bytes(path))
     except (OSError, ValidationError):
         return None
 

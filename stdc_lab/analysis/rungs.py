@@ -7,7 +7,6 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from stdc_lab.config.objectives import Figure
 from stdc_lab.config.pruning import PruningConfig
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.records import CurvePoint
@@ -52,7 +51,7 @@ class Stopped:
         )
 
 
-def course_costs(config: StudyConfig, figures: Mapping[Figure, float | None]) -> tuple[float, ...] | None:
+def course_costs(config: StudyConfig, figures: Mapping[str, float | None]) -> tuple[float, ...] | None:
     """The objectives but mIoU, each so that less is better; None if one of them was not measured."""
     costs = []
     for objective in config.objectives:

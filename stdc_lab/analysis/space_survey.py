@@ -7,10 +7,10 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stdc_lab.arch.theory import total_cost
+from stdc_lab.arch.costs import total_cost
+from stdc_lab.config.bounds import check_limits
 from stdc_lab.config.choosers import RandomChooser
 from stdc_lab.config.conditions import asked_about
-from stdc_lab.config.limits import check_limits
 from stdc_lab.config.ranges import is_active
 from stdc_lab.config.space import SearchSpace
 from stdc_lab.config.training import TrainConfig

@@ -1,4 +1,4 @@
-"""The named networks: the released ones, and an arm for every claim of the paper that is about architecture."""
+"""The named networks of all families: the released ones, and an arm for every claim that is about architecture."""
 
 from __future__ import annotations
 
@@ -6,48 +6,12 @@ import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from stdc_lab.arch.families import PRESETS
 from stdc_lab.arch.spec import ArchSpec
 from stdc_lab.errors import SpecError
 
-_STDC1 = ArchSpec(base_width=64, depths=(2, 2, 2))
-_STDC2 = ArchSpec(base_width=64, depths=(4, 5, 3))
-_SPATIAL_PATH = {"spatial_path": True}
-
-# Name: (spec, what it is or which claim it is an arm of).
-_NAMED: dict[str, tuple[ArchSpec, str]] = {
-    "stdc1": (_STDC1, "STDC1-Seg as released (813M classifier)"),
-    "stdc2": (_STDC2, "STDC2-Seg as released (1446M classifier)"),
-    "stdc1_spatial_path": (
-        _STDC1.replace(decoder=_SPATIAL_PATH),
-        "BiSeNet's way: a spatial path, which detail guidance is to replace",
-    ),
-    "stdc2_spatial_path": (
-        _STDC2.replace(decoder=_SPATIAL_PATH),
-        "the same on STDC2",
-    ),
-    "stdc1_blocks2": (_STDC1.replace(num_blocks=2), "two blocks in a module; four are claimed to be best"),
-    "stdc1_blocks3": (_STDC1.replace(num_blocks=3), "three blocks in a module"),
-    "stdc1_blocks5": (_STDC1.replace(num_blocks=5), "five blocks in a module"),
-    "stdc1_blocks6": (_STDC1.replace(num_blocks=6), "six blocks in a module"),
-    "stdc2_blocks2": (_STDC2.replace(num_blocks=2), "two blocks in a module; four are claimed to be best"),
-    "stdc2_blocks3": (_STDC2.replace(num_blocks=3), "three blocks in a module"),
-    "stdc2_blocks5": (_STDC2.replace(num_blocks=5), "five blocks in a module"),
-    "stdc2_blocks6": (_STDC2.replace(num_blocks=6), "six blocks in a module"),
-    "stdc1_uniform": (
-        _STDC1.replace(channel_ratio=1.0),
-        "equal channels in all blocks, not halved from block to block",
-    ),
-    "stdc1_growing": (_STDC1.replace(channel_ratio=2.0), "more channels in higher blocks, claimed to be redundant"),
-    "stdc1_add": (_STDC1.replace(fusion="add"), "the released residual; concatenation is claimed to be efficient"),
-    "stdc2_add": (_STDC2.replace(fusion="add"), "the same on STDC2"),
-    "stdc1_strided": (_STDC1.replace(downsample="strided"), "stride on block 2, as the paper draws it"),
-    "stdc2_strided": (_STDC2.replace(downsample="strided"), "the same on STDC2"),
-    "stdc1_stem2": (_STDC1.replace(stem_depths=(2, 2)), "two convolutions in stages 1 and 2; one is claimed enough"),
-    "stdc1_conv_last": (_STDC1.replace(conv_last=True), "the classifier's last convolution in the segmenter"),
-}
-
-presets: Mapping[str, ArchSpec] = MappingProxyType({name: spec for name, (spec, _) in _NAMED.items()})
-preset_notes: Mapping[str, str] = MappingProxyType({name: note for name, (_, note) in _NAMED.items()})
+presets: Mapping[str, ArchSpec] = MappingProxyType({name: spec for name, (spec, _) in PRESETS.items()})
+preset_notes: Mapping[str, str] = MappingProxyType({name: note for name, (_, note) in PRESETS.items()})
 
 
 def preset(name: str) -> ArchSpec:

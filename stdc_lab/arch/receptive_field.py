@@ -1,11 +1,12 @@
-"""What each part of a network sees of the image: the side, in pixels, of its convolutional path's receptive field."""
+"""What each feature map sees of the image: the side, in pixels, of its convolutional path's receptive field."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from stdc_lab.arch.spec import SPATIAL_PATH, ArchSpec
+from stdc_lab.arch.graph import GLOBAL, UPSAMPLINGS, Operation
 
 
 class Field(NamedTuple):
@@ -16,106 +17,74 @@ class Field(NamedTuple):
     whole_image: bool = False
 
 
-NOTHING_BUT_A_MEAN = Field(None, True)
+@dataclass(frozen=True)
+class _Straight:
+    """So many neighbours see side + (neighbours − 1) × jump pixels: no upsampling lies behind them."""
+
+    side: int
+    jump: int
+
+    def __call__(self, neighbours: int) -> int:
+        return self.side + (neighbours - 1) * self.jump
+
+    def behind(self, window: int, stride: int) -> _Straight:
+        return _Straight(self(window), self.jump * stride)
 
 
-def receptive_fields(spec: ArchSpec) -> dict[str, Field]:
-    """Field of every stage, module, block and part of the decoder, by path: `stage 3/module 1/block 2`.
+_Sight = Callable[[int], int]
+"""How many pixels of the image, along a side, so many neighbouring positions see, at most."""
 
-    The largest over all positions: an upsampled map does not see equally far everywhere. In the decoder it holds where
-    32 divides the image's size, and for bilinear upsampling it is an upper bound.
+
+def receptive_fields(done: Sequence[Operation]) -> dict[int, Field]:
+    """Field of every feature map of a network, by its number.
+
+    The largest over all positions: an upsampled map does not see equally far everywhere. Behind an upsampling it holds
+    where the strides divide the image's size, and for bilinear upsampling it is an upper bound.
     """
-    stages = dict(_backbone(spec))
-    return stages | dict(_decoder(spec, stages))
+    sights: dict[int, _Sight | None] = {}
+    whole: dict[int, bool] = {}
+    for operation in done:
+        for tensor in operation.inputs:
+            if tensor.number not in sights:  # an image
+                sights[tensor.number], whole[tensor.number] = _Straight(1, 1), False
+        pooled = operation.kind in GLOBAL
+        whole[operation.output.number] = pooled or any(whole[tensor.number] for tensor in operation.inputs)
+        known = [sight for tensor in operation.inputs if (sight := sights[tensor.number]) is not None]
+        sights[operation.output.number] = None if pooled or not known else _sight(operation, known)
+    return {number: Field(None if sight is None else sight(1), whole[number]) for number, sight in sights.items()}
 
 
-def _backbone(spec: ArchSpec) -> Iterator[tuple[str, Field]]:
-    side, jump = 1, 1
-    for stage, depth in enumerate(spec.stem_depths, start=1):
-        for index in range(depth):
-            side += 2 * jump
-            jump *= 1 if index else 2
-            yield f"stage {stage}/conv {index + 1}", Field(side)
-        yield f"stage {stage}", Field(side)
-    for stage, depth in enumerate(spec.depths, start=3):
-        for index in range(depth):
-            name = f"stage {stage}/module {index + 1}"
-            layers = dict(_module(spec, side, jump, halves=index == 0))
-            yield from ((f"{name}/{layer}", Field(pixels)) for layer, pixels in layers.items())
-            side = max(layers.values())
-            jump *= 1 if index else 2
-            yield name, Field(side)
-        yield f"stage {stage}", Field(side)
-    yield "conv_last", Field(side)
+def _sight(operation: Operation, known: Sequence[_Sight]) -> _Sight:
+    if operation.kind in UPSAMPLINGS:
+        return _upsampled(operation, known[0])
+    if operation.kind in ("convolution", "average pooling"):
+        window = (operation.kernel - 1) * operation.dilation + 1
+        return _windowed(known[0], window, operation.stride)
+    return _joined(known)
 
 
-def _module(spec: ArchSpec, side: int, jump: int, *, halves: bool) -> Iterator[tuple[str, int]]:
-    depthwise = halves and spec.downsample == "depthwise"
-    pooled = side + 2 * jump
-    first = side + (spec.kernels[0] - 1) * jump
-    yield "block 1", first
-    if halves:
-        # Block 1 reaches the fusion through a 3×3 pooling, or as the depthwise 3×3 convolution leaves it.
-        yield ("downsample" if depthwise else "pooled block 1"), first + 2 * jump
-    reached = first
-    for index, kernel in enumerate(spec.kernels[1:], start=2):
-        if index == 2 and halves:
-            reached += 2 * jump if depthwise else (kernel - 1) * jump
-            jump *= 2
-            reached += (kernel - 1) * jump if depthwise else 0
-        else:
-            reached += (kernel - 1) * jump
-        yield f"block {index}", reached
-    if spec.fusion == "add" and halves:
-        if depthwise:
-            yield "residual downsample", pooled
-        yield "residual projection", pooled
+def _windowed(sight: _Sight, window: int, stride: int) -> _Sight:
+    if window == stride == 1:
+        return sight
+    if isinstance(sight, _Straight):
+        return sight.behind(window, stride)
+    return lambda neighbours: sight((neighbours - 1) * stride + window)
 
 
-def _decoder(spec: ArchSpec, stages: dict[str, Field]) -> Iterator[tuple[str, Field]]:
-    decoder = spec.decoder
-    side2, side4, side8, side16, side32 = (stages[f"stage {stage}"].pixels or 0 for stage in range(1, 6))
-    extra = 1 if decoder.interpolation == "nearest" else 2
+def _upsampled(operation: Operation, sight: _Sight) -> _Sight:
+    times = max(1, round(operation.output.size[0] / operation.inputs[0].size[0]))
+    if times == 1:
+        return sight
+    extra = 1 if operation.kind == "nearest upsampling" else 2
+    # So many neighbours lie within so many of the coarser map, wherever they begin.
+    return lambda neighbours: sight((neighbours + times - 2) // times + extra)
 
-    def coarse(pixels: int) -> int:
-        """Pixels of the half as large map behind so many neighbours of the upsampled one, at most."""
-        return pixels // 2 + extra
 
-    def context16(pixels: int) -> int:
-        """Behind so many neighbours of the 1/16 context: the upsampled and smoothed 1/32 refinement."""
-        return side32 + (coarse(pixels + 2) - 1 + 2) * 32
-
-    def context8(pixels: int) -> int:
-        behind = coarse(pixels + 2)
-        return max(side16 + (behind - 1 + 2) * 16, context16(behind))
-
-    detail = side8
-    if decoder.spatial_path:
-        detail, jump = 1, 1
-        for index, layer in enumerate(SPATIAL_PATH, start=1):
-            detail += (layer.kernel - 1) * jump
-            jump *= layer.stride
-            yield f"decoder/spatial path/conv {index}", Field(detail)
-        yield "decoder/spatial path", Field(detail)
-    pooled = decoder.attention or decoder.global_context
-    for stride, pixels in ((32, side32 + 2 * 32), (16, side16 + 2 * 16)):
-        yield f"decoder/refinement at 1/{stride}/conv", Field(pixels)
-        yield f"decoder/refinement at 1/{stride}/attention", NOTHING_BUT_A_MEAN
-        yield f"decoder/refinement at 1/{stride}", Field(pixels, decoder.attention)
-    yield "decoder/global context", NOTHING_BUT_A_MEAN
-    yield "decoder/global context/conv", NOTHING_BUT_A_MEAN
-    yield "decoder/smoothing at 1/16", Field(context16(1), pooled)
-    yield "decoder/smoothing at 1/8", Field(context8(1), pooled)
-    fused = max(detail, context8(1))
-    yield "decoder/fusion/conv", Field(fused, pooled)
-    yield "decoder/fusion/squeeze", NOTHING_BUT_A_MEAN
-    yield "decoder/fusion/excite", NOTHING_BUT_A_MEAN
-    yield "decoder/fusion", Field(fused, True)
-    yield "decoder", Field(fused, True)
-    yield "head", Field(max(detail + 2 * 8, context8(3)), True)
-    yield "auxiliary head at 1/8", Field(context8(3), pooled)
-    yield "auxiliary head at 1/16", Field(context16(3), pooled)
-    for stride, side in ((2, side2), (4, side4), (8, side8), (16, side16)):
-        yield f"detail head at 1/{stride}", Field(side + 2 * stride)
-    yield "hidden", NOTHING_BUT_A_MEAN
-    yield "classes", NOTHING_BUT_A_MEAN
+def _joined(known: Sequence[_Sight]) -> _Sight:
+    first, *others = known
+    if not others:
+        return first
+    straight = [sight for sight in known if isinstance(sight, _Straight)]
+    if len(straight) == len(known) and len({sight.jump for sight in straight}) == 1:
+        return max(straight, key=lambda sight: sight.side)
+    return lambda neighbours: max(sight(neighbours) for sight in known)

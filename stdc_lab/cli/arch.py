@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from stdc_lab.arch import ArchSpec
-    from stdc_lab.arch.theory import NetworkCost, Part
+    from stdc_lab.arch.costs import NetworkCost, Part
 
 app = typer.Typer(no_args_is_help=True, help="Architectures: list them, show one, compare two, draw one.")
 
 ARCHITECTURE = "A preset (see `stdc-lab arch list`) or a YAML or JSON file."
 SIZE = "Input, HEIGHTxWIDTH; default: 512x1024, of a classifier 224x224."
 CLASSES = "Number of classes; default: 19, of a classifier 1000."
-HEAD = "seg: the deployed segmenter. cls: the classifier that is pretrained."
+TASK = "seg: the deployed segmenter. cls: the classifier that is pretrained."
 JSON = "Also write it to this file (- for stdout)."
 LEGEND = (
     "MACs: multiply-accumulates of convolutions and linear layers. act.: elements that these put out.\n"
@@ -65,7 +66,7 @@ def show_command(
     arch: Annotated[str, typer.Argument(help=ARCHITECTURE)],
     size: Annotated[str | None, typer.Option(help=SIZE)] = None,
     classes: Annotated[int | None, typer.Option(min=2, help=CLASSES)] = None,
-    head: Annotated[str, typer.Option(help=HEAD)] = "seg",
+    task: Annotated[str, typer.Option(help=TASK)] = "seg",
     blocks: Annotated[bool, typer.Option("--blocks", help="Every module and block, not only the stages.")] = False,
     draw: Annotated[Path | None, typer.Option(help="Draw the network and a module to this .svg or .png file.")] = None,
     json: Annotated[Path | None, typer.Option(help=JSON)] = None,
@@ -75,7 +76,7 @@ def show_command(
     Example: stdc-lab arch show stdc2 --size 512x1024 --draw stdc2.svg
     """
     spec = read_architecture(arch)
-    cost = _analyse(spec, size, classes, head)
+    cost = _analyse(spec, size, classes, task)
     console = _console(json)
     _print_summary(console, arch, cost)
     _print_parts(console, cost, depth=3 if blocks else 1)
@@ -95,14 +96,14 @@ def diff_command(
     second: Annotated[str, typer.Argument(metavar="B", help=ARCHITECTURE)],
     size: Annotated[str | None, typer.Option(help=SIZE)] = None,
     classes: Annotated[int | None, typer.Option(min=2, help=CLASSES)] = None,
-    head: Annotated[str, typer.Option(help=HEAD)] = "seg",
+    task: Annotated[str, typer.Option(help=TASK)] = "seg",
     json: Annotated[Path | None, typer.Option(help=JSON)] = None,
 ) -> None:
     """What tells two networks apart: the fields that differ, and what that costs in every stage.
 
     Example: stdc-lab arch diff stdc1 stdc2
     """
-    costs = [_analyse(read_architecture(name), size, classes, head) for name in (first, second)]
+    costs = [_analyse(read_architecture(name), size, classes, task) for name in (first, second)]
     fields = _differences(costs[0].spec, costs[1].spec)
     console = _console(json)
     _print_differences(console, (first, second), fields)
@@ -112,14 +113,14 @@ def diff_command(
     _write({"a": sides[0], "b": sides[1], "fields": changed}, json)
 
 
-def _analyse(spec: ArchSpec, size: str | None, classes: int | None, head: str) -> NetworkCost:
+def _analyse(spec: ArchSpec, size: str | None, classes: int | None, task: str) -> NetworkCost:
     from stdc_lab.arch import analyse
 
-    if head == "seg":
+    if task == "seg":
         return analyse(spec, read_size(size or "512x1024"), classes or 19)
-    if head == "cls":
-        return analyse(spec, read_size(size or "224x224"), classes or 1000, head="cls")
-    raise ConfigError(f"--head: got {head!r}; allowed: seg, cls")
+    if task == "cls":
+        return analyse(spec, read_size(size or "224x224"), classes or 1000, task="cls")
+    raise ConfigError(f"--task: got {task!r}; allowed: seg, cls")
 
 
 def _console(json: Path | None) -> Console:
@@ -142,32 +143,22 @@ def _print_summary(console: Console, name: str, cost: NetworkCost) -> None:
 
     from stdc_lab.arch import total_cost
 
-    spec, decoder = cost.spec, cost.spec.decoder
-    what = "deployed segmenter" if cost.head == "seg" else "classifier"
+    spec = cost.spec
+    what = "deployed segmenter" if cost.task == "seg" else "classifier"
     console.print(
         f"[bold]{escape(name)}[/bold]  arch_id {spec.arch_id}  {what}, {cost.num_classes} classes, "
         f"input 1×3×{cost.size[0]}×{cost.size[1]}"
     )
-    stem = "" if spec.stem_depths == (1, 1) else f", {_joined(spec.stem_depths)} convolutions in stages 1, 2"
-    stem = "" if spec.stem_depths == (1, 1) else f", convolutions in stages 1 and 2: {_joined(spec.stem_depths)}"
-    console.print(f"widths {_joined(spec.widths)}; depths {_joined(spec.depths)}{stem}")
-    blocks = "; ".join(f"stage {i}: {_joined(widths)}" for i, widths in enumerate(spec.block_widths, start=3))
-    console.print(
-        f"{spec.num_blocks} blocks a module, kernels {_joined(spec.kernels)}, channel ratio {spec.channel_ratio:g}; "
-        f"fusion {spec.fusion}, downsample {spec.downsample}\nblock widths: {blocks}"
-    )
-    if cost.head == "seg":
+    for title, text in spec.facts():
+        console.print(f"{escape(title)}: {escape(text)}")
+    if spec.classifies:
+        classes = cost.num_classes if cost.task == "cls" else 1000
+        executed = total_cost(spec, cost.size, classes, task="cls").num_params
+        registered = executed + spec.unused_classifier_params
         console.print(
-            f"decoder: context {decoder.context_width}, fusion {decoder.fusion_width}, head {decoder.head_width}; "
-            f"attention {_on(decoder.attention)}, global context {_on(decoder.global_context)}, "
-            f"spatial path {_on(decoder.spatial_path)}, {decoder.interpolation} upsampling"
+            f"as a classifier of {classes} classes: {executed:,} parameters; {registered:,} as the released network "
+            "counts,\n  with a batch norm that it registers and never runs"
         )
-    classes = cost.num_classes if cost.head == "cls" else 1000
-    executed = total_cost(spec, cost.size, classes, head="cls").num_params
-    console.print(
-        f"as a classifier of {classes} classes: {executed:,} parameters; {executed + 2 * spec.conv_last_width:,} as "
-        "the released network counts,\n  with a batch norm that it registers and never runs"
-    )
 
 
 def _print_parts(console: Console, cost: NetworkCost, depth: int) -> None:
@@ -258,16 +249,18 @@ def _change(a: int | None, b: int | None, *, in_millions: bool) -> tuple[str, st
 
 
 def _differences(a: ArchSpec, b: ArchSpec) -> dict[str, tuple[Any, Any]]:
-    """Fields whose values differ, those of the decoder as `decoder.…`; block widths where they say more."""
-    flat = []
-    for spec in (a, b):
-        fields = spec.to_dict()
-        decoder = fields.pop("decoder")
-        flat.append({**fields, **{f"decoder.{name}": value for name, value in decoder.items()}})
-    changed = {name: (flat[0][name], flat[1][name]) for name in flat[0] if flat[0][name] != flat[1][name]}
-    if a.block_widths != b.block_widths:
-        changed["block widths"] = (list(map(list, a.block_widths)), list(map(list, b.block_widths)))
-    return changed
+    """Fields whose values differ, those of the decoder as `decoder.…`; what follows from them where it says more."""
+    sides = [{**_flat(spec.to_dict()), **spec.derived()} for spec in (a, b)]
+    names = dict.fromkeys(name for side in sides for name in side)
+    pairs = {name: (sides[0].get(name), sides[1].get(name)) for name in names}
+    return {name: (first, second) for name, (first, second) in pairs.items() if first != second}
+
+
+def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        flat |= {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def _as_json(name: str, cost: NetworkCost) -> dict[str, Any]:
@@ -289,7 +282,7 @@ def _as_json(name: str, cost: NetworkCost) -> dict[str, Any]:
         "name": name,
         "arch_id": cost.spec.arch_id,
         "arch": cost.spec.to_dict(),
-        "head": cost.head,
+        "task": cost.task,
         "size": list(cost.size),
         "num_classes": cost.num_classes,
         **cost.cost._asdict(),
@@ -314,4 +307,6 @@ def _on(value: bool) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, list) and value and isinstance(value[0], list):
         return "; ".join(_shown(inner) for inner in value)
+    if value is None:
+        return "–"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value).lower()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdc_lab.cli.options import read_size, write_json
+from stdc_lab.cli.options import read_data_option, read_size, write_json
 from stdc_lab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Data sets: check one, look at one.")
 
 EXIT_WRONG = 2
-NAME = "scenes, camvid, cityscapes or folder (your own images and masks with a classes.yaml)."
+NAME = "Its name, such as camvid; folder: your own images and masks with a classes.yaml."
 DATA = "Where the data set is: camvid=path/to/camvid."
 SPLIT = "camvid: usual (train.txt and val.txt) or drive (one drive held out)."
 HELD_OUT = "camvid with --split drive: the drive held out; default: 0006R0."
@@ -90,7 +90,7 @@ def read_data_config(name: str, **fields: Any) -> DataConfig:
     """The settings that the options give, those that are None left out. Raises `ConfigError`."""
     from pydantic import ValidationError
 
-    from stdc_lab.config import DataConfig
+    from stdc_lab.config.data import DataConfig, kind_with
 
     given = {field: value for field, value in fields.items() if value is not None}
     try:
@@ -98,7 +98,8 @@ def read_data_config(name: str, **fields: Any) -> DataConfig:
     except ValidationError as error:
         lines = []
         for problem in error.errors(include_url=False):
-            option = "--" + str(problem["loc"][0]).replace("_", "-") if problem["loc"] else ""
+            written = [str(part) for part in problem["loc"] if kind_with(str(part)) is None]
+            option = "--" + written[0].replace("_", "-") if written else ""
             message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
             got = f"got {problem['input']!r}; allowed: " if option else ""
             lines.append(f"{'NAME' if option == '--name' else option or 'options'}: {got}{message}")
@@ -106,9 +107,7 @@ def read_data_config(name: str, **fields: Any) -> DataConfig:
 
 
 def _read_path(data: list[str] | None, name: str) -> Path | None:
-    from stdc_lab.cli.search import read_data_option
-
-    return read_data_option(data or [], name, "the data set that is asked for")
+    return read_data_option(data, name, "the data set that is asked for")
 
 
 @contextmanager
@@ -129,8 +128,8 @@ def _print_check(console: Console, found: DataCheck) -> None:
     from rich.markup import escape
 
     folder = "" if found.folder is None else f"  {escape(found.folder)}"
-    split = f"; split: {found.split}" if found.dataset == "camvid" else ""
-    console.print(f"[bold]{found.dataset}[/bold]{folder}\n{found.layout}{split}")
+    variant = "".join(f"; {what}: {how}" for what, how in found.variant.items())
+    console.print(f"[bold]{found.dataset}[/bold]{folder}\n{found.layout}{variant}")
     _print_parts(console, found)
     _print_classes(console, found)
     if found.clean:

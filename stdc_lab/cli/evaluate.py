@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdc_lab.cli.options import read_size, write_json
+from stdc_lab.cli.options import NETWORK_OF_FILE, read_data_option, read_network, read_size, write_json
 from stdc_lab.cli.progress import progress_line
 from stdc_lab.errors import ConfigError
 
@@ -25,7 +25,7 @@ def evaluate_command(
         list[str] | None, typer.Option(metavar="NAME=PATH", help="Where the data set is: camvid=path/to/camvid.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="scenes, camvid, cityscapes or folder; default: as the checkpoint was trained.")
+        str | None, typer.Option(help="A data set's name, such as camvid; default: as the checkpoint was trained.")
     ] = None,
     size: Annotated[
         str | None, typer.Option(help="Of images and labels, HEIGHTxWIDTH; default: as the checkpoint was trained.")
@@ -41,6 +41,7 @@ def evaluate_command(
         ),
     ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored images.")] = False,
+    network: Annotated[str | None, typer.Option(metavar="MODULE:FUNCTION", help=NETWORK_OF_FILE)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     json: Annotated[Path | None, typer.Option(help="Also write it to this file (- for stdout).")] = None,
 ) -> None:
@@ -54,21 +55,20 @@ def evaluate_command(
 
     from rich.console import Console
 
-    from stdc_lab.cli.search import read_data_option
     from stdc_lab.data import load_dataset
-    from stdc_lab.machine import choose_device
+    from stdc_lab.hardware.devices import choose_device
     from stdc_lab.nn import load_checkpoint
     from stdc_lab.training.evaluate import check_scales, evaluate_checkpoint, segmenter_of
 
     chosen = choose_device(device)
     if scale:
         check_scales(scale)
-    found = load_checkpoint(checkpoint)
+    found = load_checkpoint(checkpoint, read_network(network))
     scales = check_scales(scale or [found.evaluation_scale])
     segmenter_of(checkpoint, found)
     name = dataset or _named_by(data)
     config = choose_data(checkpoint, found.data, name, size=wanted, split=split, held_out=held_out)
-    path = read_data_option(data or [], config.name, "the data set that is evaluated")
+    path = read_data_option(data, config.name, "the data set that is evaluated")
     with progress_line() as show:
         loaded = load_dataset(config, path, progress=lambda what, done, total: show(f"preparing {what}", done, total))
         tell = partial(show, "evaluating")
@@ -92,12 +92,11 @@ def choose_data(checkpoint: Path, recorded: DataConfig | None, name: str | None,
     or what cannot be.
     """
     from stdc_lab.cli.data import read_data_config
-    from stdc_lab.config import DataConfig
+    from stdc_lab.config.data import DATA_NAMES
 
     given = {field: value for field, value in given.items() if value is not None}
-    names = get_args(DataConfig.model_fields["name"].annotation)
-    if name is not None and name not in names:
-        raise ConfigError(f"--dataset: got {name!r}; allowed: {', '.join(names)}")
+    if name is not None and name not in DATA_NAMES:
+        raise ConfigError(f"--dataset: got {name!r}; allowed: {', '.join(DATA_NAMES)}")
     if recorded is None:
         for option, missing in (("--dataset", name is None), ("--size", "size" not in given)):
             if missing:
@@ -105,8 +104,8 @@ def choose_data(checkpoint: Path, recorded: DataConfig | None, name: str | None,
         return read_data_config(str(name), **given)
     if name in (None, recorded.name):
         kept = recorded.model_dump(exclude={"name"})
-        if given.get("split", recorded.split) == "usual":
-            kept.pop("held_out")
+        if given.get("split") == "usual":
+            kept.pop("held_out", None)
         return read_data_config(recorded.name, **{**kept, **given})
     return read_data_config(str(name), **{"size": recorded.size, **given})
 
@@ -164,14 +163,14 @@ def _print(console: Console, result: EvaluationResult, recorded: str | None) -> 
 def protocol_lines(protocol: EvaluationProtocol) -> list[str]:
     """The protocol as people read it."""
     data, machine = protocol.data, protocol.environment
-    split = {"usual": "split usual", "drive": f"drive {data.held_out} held out"}[data.split]
-    where = {"camvid": f", {split}", "scenes": f", seed {data.seed}"}.get(data.name, "")
+    where = "".join(f", {what} {how}" for what, how in data.variant.items())
     scales = ", ".join(f"{scale:g}" for scale in protocol.scales)
     averaged = ", probabilities averaged" if len(protocol.scales) > 1 or protocol.flip else ""
+    network = f"network {protocol.own_network}" if protocol.own_network else f"arch_id {protocol.arch_id}"
     return [
         f"data: {data.name}{where}, {protocol.num_images} validation images, labels {data.size[0]}x{data.size[1]}",
         f"scale {scales}{', and mirrored' if protocol.flip else ''}{averaged}",
-        f"weights: {protocol.checkpoint}, arch_id {protocol.arch_id}, {protocol.num_classes} classes",
+        f"weights: {protocol.checkpoint}, {network}, {protocol.num_classes} classes",
         f"{protocol.precision} on {machine.device} ({machine.processor}), {machine.threads} threads, "
         f"PyTorch {machine.torch}",
         f"mIoU: {protocol.miou_is}",

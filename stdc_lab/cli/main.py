@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from stdc_lab.cli import arch, data, evaluate, predict, profile, report, search, train, weights
+from stdc_lab.cli import arch, data, evaluate, predict, profile, report, search, study, train, weights
+from stdc_lab.cli.moved import refuse_moved
 from stdc_lab.errors import StdcLabError
 
 EXIT_USER = 2
@@ -30,6 +31,7 @@ app.add_typer(arch.app, name="arch")
 app.add_typer(data.app, name="data")
 app.command("profile")(profile.profile_command)
 app.command("search")(search.search_command)
+app.add_typer(study.app, name="study")
 app.command("train")(train.train_command)
 app.command("pretrain")(train.pretrain_command)
 app.command("evaluate")(evaluate.evaluate_command)
@@ -69,6 +71,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        refuse_moved(sys.argv[1:])
         app()
     except StdcLabError as error:
         typer.echo(f"error: {error}", err=True)

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stdc_lab import files
 from stdc_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from stdc_lab.arch import ArchSpec
+    from stdc_lab.nn import OwnNetwork
 
 MIN_SIDE = 32
 MAX_SIDE = 8192
@@ -27,6 +29,23 @@ def read_size(text: str) -> tuple[int, int]:
     return size
 
 
+NETWORK = (
+    "Your own network: the function that builds it, as mymodels:build, from the current folder or the environment. Its "
+    "code is run."
+)
+NETWORK_OF_FILE = "For a checkpoint of your own network: what builds it, as mymodels:build. Its code is run."
+
+
+def read_network(path: str | None) -> OwnNetwork | None:
+    """The function that `--network` names, imported; None without one. Raises `ConfigError`."""
+    if path is None:
+        return None
+
+    from stdc_lab.nn.own import find_own
+
+    return find_own(path)
+
+
 def read_architecture(name: str) -> ArchSpec:
     """A preset by name, or the architecture of a YAML or JSON file. Raises `SpecError` or `ConfigError`."""
     from stdc_lab.arch import preset
@@ -39,6 +58,22 @@ def read_architecture(name: str) -> ArchSpec:
     return read_arch(Path(name))
 
 
+def read_data_option(given: list[str] | None, name: str, what: str = "the data set of this study") -> Path | None:
+    """The path that `--data NAME=PATH` gives for the data set `name`; None if none is given.
+
+    `what` says what else that name is. Raises `ConfigError`.
+    """
+    path = None
+    for item in given or []:
+        key, separator, value = item.partition("=")
+        if not separator or not value:
+            raise ConfigError(f"--data: got {item!r}; allowed: NAME=PATH, such as {name}=path/to/{name}")
+        if key != name:
+            raise ConfigError(f"--data: got {key!r}; allowed: {name}, {what}")
+        path = Path(value)
+    return path
+
+
 def write_json(text: str, path: Path) -> None:
     """Write JSON to a file, or to standard output for `-`. Raises `ConfigError` if it cannot be written."""
     write_text(text, path, "--json")
@@ -49,7 +84,4 @@ def write_text(text: str, path: Path, option: str) -> None:
     if str(path) == "-":
         sys.stdout.write(text + "\n")
         return
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{option}: {path}: cannot be written: {error.strerror}") from error
+    files.write_text(path, text + "\n", lambda said: ConfigError(f"{option}: {said}"))

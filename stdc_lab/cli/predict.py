@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stdc_lab.cli.options import read_size, write_json
+from stdc_lab.cli.options import NETWORK_OF_FILE, read_network, read_size, write_json
 from stdc_lab.cli.progress import progress_line
 from stdc_lab.errors import ConfigError
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stdc_lab.deploy.predict import Predictor, Speed
-
-NAMED = ("scenes", "camvid", "cityscapes")
 
 
 def predict_command(
@@ -38,8 +36,9 @@ def predict_command(
         bool, typer.Option("--skip-unreadable", help="Go on without inputs that cannot be read, and list them.")
     ] = False,
     dataset: Annotated[
-        str | None, typer.Option(help="Name and colour classes as scenes, camvid or cityscapes; default: as trained.")
+        str | None, typer.Option(help="Name and colour classes as a data set, such as camvid; default: as trained.")
     ] = None,
+    network: Annotated[str | None, typer.Option(metavar="MODULE:FUNCTION", help=NETWORK_OF_FILE)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     json: Annotated[Path | None, typer.Option(help="Also write speeds and files to this file (- for stdout).")] = None,
 ) -> None:
@@ -48,22 +47,25 @@ def predict_command(
     Example: stdc-lab predict runs/quickstart/runs/KEY/checkpoint.pt photo.jpg --out seen --side-by-side
     """
     wanted = None if size is None else read_size(size)
-    if dataset is not None and dataset not in NAMED:
-        raise ConfigError(f"--dataset: got {dataset!r}; allowed: {', '.join(NAMED)}")
 
     from rich.console import Console
 
+    from stdc_lab.data.kinds import named_classes
     from stdc_lab.deploy.inputs import check_readable, find_inputs
     from stdc_lab.deploy.predict import check_comparable, load_predictor, predict_images, predict_video
-    from stdc_lab.machine import choose_device, machine_lock
+    from stdc_lab.hardware.devices import choose_device
+    from stdc_lab.machine import machine_lock
 
+    if dataset is not None and dataset not in named_classes():
+        raise ConfigError(f"--dataset: got {dataset!r}; allowed: {', '.join(named_classes())}")
     chosen = choose_device(device)
     found = find_inputs(inputs)
     _check_out(out, inputs)
     videos = [item for item in found if item.video]
     if compare and videos:
         raise ConfigError(f"--compare: got the video {videos[0].path}; allowed: images and folders of images")
-    predictors = [load_predictor(path, chosen, wanted, dataset) for path in (checkpoint, *(compare or []))]
+    own = read_network(network)
+    predictors = [load_predictor(path, chosen, wanted, dataset, own) for path in (checkpoint, *(compare or []))]
     check_comparable(predictors)
     console = Console(stderr=json is not None and str(json) == "-", highlight=False, soft_wrap=True)
     speeds: list[tuple[str, Predictor, Speed]] = []
@@ -111,13 +113,14 @@ def _speed(what: str, predictor: Predictor, speed: Speed) -> dict[str, Any]:
     import torch
 
     from stdc_lab.config.values import show_size
-    from stdc_lab.machine import environment
+    from stdc_lab.hardware.environment import environment
 
     machine = environment(predictor.device, torch.get_num_threads())
     return {
         "what": what,
         "checkpoint": str(predictor.path),
-        "arch_id": predictor.network.spec.arch_id,
+        "arch_id": predictor.network.description["arch_id"],
+        "own_network": predictor.network.description.get("own_network"),
         "images": speed.images,
         "network_fps": speed.network_fps,
         "whole_fps": speed.whole_fps,
@@ -130,10 +133,11 @@ def _speed(what: str, predictor: Predictor, speed: Speed) -> dict[str, Any]:
 def _speed_line(line: dict[str, Any]) -> str:
     machine = line["environment"]
     sizes = ", ".join(line["sizes"][:3]) + (" …" if len(line["sizes"]) > 3 else "")
+    network = f"network {line['own_network']}" if line["own_network"] else f"arch_id {line['arch_id']}"
     whole = "" if line["whole_fps"] is None else f", {line['whole_fps']:.1f} with reading, drawing and writing"
     return (
         f"{line['what']}: {line['network_fps']:.1f} frames a second by the network alone{whole}\n"
-        f"  {line['checkpoint']} (arch_id {line['arch_id']}) at {sizes}, batch 1, {line['precision']}, "
+        f"  {line['checkpoint']} ({network}) at {sizes}, batch 1, {line['precision']}, "
         f"{machine['device']} ({machine['processor']}), {machine['threads']} threads; for a latency that can be "
         "compared: stdc-lab profile"
     )

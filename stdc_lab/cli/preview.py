@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from stdc_lab.config.training import Augmentation
 from stdc_lab.data import IGNORE_LABEL, Pixels, augment
 from stdc_lab.data.sample import Samples
 from stdc_lab.errors import ConfigError
+from stdc_lab.files import write_bytes
 
 _IGNORED_COLOURS = ((255, 255, 255), (0, 0, 0), (255, 0, 255))
 _PANEL_WIDTH_INCHES = 3.0
@@ -95,10 +97,9 @@ def draw_preview(rows: list[Row], samples: Samples, out: Path) -> None:
             if number == 0:
                 axis.set_title(title, fontsize=10)
     _legend(figure, samples, per_line)
-    try:
-        figure.savefig(out, format="png")
-    except OSError as error:
-        raise ConfigError(f"--out: {out}: cannot be written: {error.strerror}") from error
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_bytes(out, picture.getvalue(), lambda said: ConfigError(f"--out: {said}"))
 
 
 def _legend(figure: Any, samples: Samples, per_line: int) -> None:

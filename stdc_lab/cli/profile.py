@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from stdc_lab.cli.options import read_architecture, read_size, write_json, write_text
+from stdc_lab.cli.options import NETWORK, read_architecture, read_network, read_size, write_json, write_text
 from stdc_lab.cli.profile_progress import profiling_progress
 from stdc_lab.errors import ConfigError, SpecError
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
     from stdc_lab.arch import ArchSpec
     from stdc_lab.cli.tables import Table
     from stdc_lab.config import TrainingHeads
+    from stdc_lab.nn import OwnNetwork
     from stdc_lab.profiling.comparison import Subject
     from stdc_lab.records import ProfileResult
 
 ARCHITECTURES = (
-    "Presets (stdc-lab arch list), YAML files, checkpoints (.pt); with --head cls also baselines: resnet50 …"
+    "Presets (stdc-lab arch list), YAML files, checkpoints (.pt); with --task cls also baselines: resnet50 …"
 )
 SIZE = "Input, HEIGHTxWIDTH, or several separated by commas; default: 512x1024, of a classifier 224x224."
 CLASSES = "Number of classes; default: 19, of a classifier 1000."
-HEAD = "seg: the deployed segmenter. cls: the classifier that is pretrained."
-HEADS = "Also what these training heads cost: auxiliary and detail strides, as auxiliary,8; or all."
+TASK = "seg: the deployed segmenter. cls: the classifier that is pretrained."
+TRAINING_HEADS = "Also what these training heads cost: auxiliary and detail strides, as auxiliary,8; or all."
 RUNTIME = (
     "Also in these runtimes (eager, folded, compile, openvino_bf16 …), separated by commas, compared with eager and "
     "ranked; all: what is installed and native here."
@@ -56,11 +57,12 @@ BASELINES = ("efficientnet_b0", "mobilenetv2", "resnet18", "resnet50")
 
 
 def profile_command(
-    arch: Annotated[list[str], typer.Argument(help=ARCHITECTURES)],
+    arch: Annotated[list[str] | None, typer.Argument(help=ARCHITECTURES)] = None,
+    network: Annotated[str | None, typer.Option(metavar="MODULE:FUNCTION", help=NETWORK)] = None,
     size: Annotated[str | None, typer.Option(help=SIZE)] = None,
     classes: Annotated[int | None, typer.Option(min=2, help=CLASSES)] = None,
-    head: Annotated[str, typer.Option(help=HEAD)] = "seg",
-    heads: Annotated[str | None, typer.Option(help=HEADS)] = None,
+    task: Annotated[str, typer.Option(help=TASK)] = "seg",
+    training_heads: Annotated[str | None, typer.Option(help=TRAINING_HEADS)] = None,
     modules: Annotated[bool, typer.Option("--modules", help="Every module, not only the stages.")] = False,
     blocks: Annotated[bool, typer.Option("--blocks", help="Every module and block.")] = False,
     details: Annotated[bool | None, typer.Option(help=DETAILS)] = None,
@@ -84,15 +86,16 @@ def profile_command(
     """
     from stdc_lab.config.latency import LatencyConfig
 
-    chosen_head = _read_head(head)
-    training_heads = _read_heads(heads, chosen_head)
-    sizes = [read_size(part) for part in (size or DEFAULT_SIZES[chosen_head]).split(",")]
+    chosen_task = _read_task(task)
+    heads = _read_heads(training_heads, chosen_task)
+    sizes = [read_size(part) for part in (size or DEFAULT_SIZES[chosen_task]).split(",")]
     batches = _read_batches(batch)
     if not latency and (runtime or stages or reference or batches != (1,)):
         raise ConfigError("--no-latency: allowed without --runtime, --batch, --stages and --reference")
     if picture is not None and picture.suffix not in PICTURES:
         raise ConfigError(f"--picture: got {picture}; allowed: a file ending with {' or '.join(PICTURES)}")
-    found = [_find(name, chosen_head) for name in arch]
+    arch = _asked(arch or [], network, chosen_task)
+    found = [None if name == network else _find(name, chosen_task) for name in arch]
     names = _names(arch)
     chosen_reference = _read_reference(reference, names) if latency else None
     config = LatencyConfig(
@@ -106,13 +109,14 @@ def profile_command(
     console = _console([json, csv, markdown])
 
     from stdc_lab.deploy.runtimes import find_runtimes, left_out
-    from stdc_lab.machine import choose_device
+    from stdc_lab.hardware.devices import choose_device
     from stdc_lab.profiling.comparison import Request, profile_together
 
     chosen = choose_device(device)
     wanted = runtime or ("channels_last" if batches != (1,) else "")
     runtimes = find_runtimes(wanted.split(","), chosen) if wanted else ()
-    subjects = [_subject(name, one, chosen_head, classes) for name, one in zip(names, found, strict=True)]
+    own = read_network(network)
+    subjects = [_subject(name, one, chosen_task, classes, own) for name, one in zip(names, found, strict=True)]
     request = Request(
         sizes=sizes,
         timed=latency,
@@ -120,7 +124,7 @@ def profile_command(
         runtimes=runtimes,
         batches=batches,
         reference=chosen_reference,
-        heads=training_heads,
+        heads=heads,
         depth=3 if blocks else 2 if modules else 1,
     )
     makings = len(subjects) * len(runtimes) * len(sizes) * len(batches)
@@ -151,11 +155,20 @@ def profile_command(
         console.print(f"written: {picture}", markup=False)
 
 
-def _find(name: str, head: str) -> ArchSpec | Path | None:
+def _asked(arch: Sequence[str], network: str | None, task: str) -> list[str]:
+    """The names of all networks, the user's own last. Raises `ConfigError`."""
+    if network is None and not arch:
+        raise ConfigError("ARCH: got none; allowed: at least one, or --network MODULE:FUNCTION")
+    if network is not None and task != "seg":
+        raise ConfigError(f"--network: got {network!r} with --task {task}; allowed: a segmenter, --task seg")
+    return [*arch, *([] if network is None else [network])]
+
+
+def _find(name: str, task: str) -> ArchSpec | Path | None:
     """An architecture, a checkpoint's file, or None for a baseline. Raises `ConfigError`, `SpecError`."""
     if name in BASELINES:
-        if head != "cls":
-            raise ConfigError(f"ARCH: got {name!r}, a classifier; allowed: with --head cls")
+        if task != "cls":
+            raise ConfigError(f"ARCH: got {name!r}, a classifier; allowed: with --task cls")
         return None
     if name.endswith(".pt"):
         return Path(name)
@@ -164,17 +177,25 @@ def _find(name: str, head: str) -> ArchSpec | Path | None:
     except SpecError as error:
         if name.endswith((".yaml", ".yml", ".json")):
             raise
-        raise SpecError(f"{error}; baselines with --head cls: {', '.join(BASELINES)}; a checkpoint: FILE.pt") from error
+        raise SpecError(f"{error}; baselines with --task cls: {', '.join(BASELINES)}; a checkpoint: FILE.pt") from error
 
 
-def _subject(name: str, found: ArchSpec | Path | None, head: Literal["seg", "cls"], classes: int | None) -> Subject:
+def _subject(
+    name: str,
+    found: ArchSpec | Path | None,
+    task: Literal["seg", "cls"],
+    classes: int | None,
+    own: OwnNetwork | None,
+) -> Subject:
     from stdc_lab.profiling import comparison
 
+    if own is not None and name == own.path:
+        return comparison.subject_of_own(own, classes)
     if found is None:
         return comparison.subject_of_baseline(name, classes)
     if isinstance(found, Path):
-        return replace(comparison.subject_of_checkpoint(found, head), name=name)
-    return comparison.subject_of_spec(name, found, head, classes)
+        return replace(comparison.subject_of_checkpoint(found, task, own), name=name)
+    return comparison.subject_of_spec(name, found, task, classes)
 
 
 def _names(arch: Sequence[str]) -> list[str]:
@@ -201,24 +222,24 @@ def _read_reference(wanted: str | None, names: Sequence[str]) -> str | None:
     return wanted or next((name for name in reversed(BASELINES) if name in names), names[0])
 
 
-def _read_head(text: str) -> Literal["seg", "cls"]:
+def _read_task(text: str) -> Literal["seg", "cls"]:
     allowed: dict[str, Literal["seg", "cls"]] = {"seg": "seg", "cls": "cls"}
     if text in allowed:
         return allowed[text]
-    raise ConfigError(f"--head: got {text!r}; allowed: seg, cls")
+    raise ConfigError(f"--task: got {text!r}; allowed: seg, cls")
 
 
-def _read_heads(text: str | None, head: str) -> TrainingHeads | None:
+def _read_heads(text: str | None, task: str) -> TrainingHeads | None:
     """`auxiliary,8` or `all` as training heads. Raises `ConfigError`."""
     if text is None:
         return None
-    if head != "seg":
-        raise ConfigError(f"--heads: got {text!r}; allowed: nothing with --head cls, which has no training heads")
+    if task != "seg":
+        raise ConfigError(f"--training-heads: got {text!r}; allowed: nothing with --task cls, which has none")
     words = ["auxiliary", *map(str, STRIDES)] if text == "all" else [word.strip() for word in text.split(",")]
     unknown = [word for word in words if word != "auxiliary" and word not in map(str, STRIDES)]
     if unknown or len(set(words)) < len(words):
         raise ConfigError(
-            f"--heads: got {text!r}; allowed: all, or auxiliary, 2, 4, 8, 16 separated by commas, each once"
+            f"--training-heads: got {text!r}; allowed: all, or auxiliary, 2, 4, 8, 16 separated by commas, each once"
         )
 
     from stdc_lab.config import TrainingHeads
@@ -285,7 +306,7 @@ def _show(console: Console, table: Table, shown: list[Table], *, titled: bool = 
 
 
 def _print_heading(console: Console, name: str, result: ProfileResult) -> None:
-    what = "deployed segmenter" if result.head == "seg" else "classifier"
+    what = "deployed segmenter" if result.task == "seg" else "classifier"
     known = "" if result.arch_id is None else f"arch_id {result.arch_id}  "
     console.print(
         f"[bold]{escape(name)}[/bold]  {known}{what}, {result.num_classes} classes, "

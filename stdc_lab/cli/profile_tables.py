@@ -11,6 +11,7 @@ from stdc_lab.cli.tables import Row, Table
 if TYPE_CHECKING:
     from stdc_lab.records import AccountRow, CounterAccount, LatencyResult, ProfileResult, StageCost
 
+MEASURED = "‡"
 MIB = 2**20 / 4
 """Elements of float32 in a mebibyte."""
 PARTS_NOTE = (
@@ -19,9 +20,13 @@ PARTS_NOTE = (
     "the image; *: and the whole of it by a global mean."
 )
 EACH_NOTE = "each: what the counter takes for one element."
+NOT_OURS_NOTE = (
+    "not ours: MACs are measured, not theory: of a baseline from the shapes that its layers meet, of --network as "
+    "PyTorch's counter has them (half its FLOPs). Nobody accounts for what counters add."
+)
 CONVENTION_NOTE = (
     "MACs: multiply-accumulates of convolutions and linear layers; one is two FLOPs. The paper's names 813M and 1446M "
-    "are MACs with batch norm, ReLU and pooling added: stdc-lab profile stdc1 --head cls."
+    "are MACs with batch norm, ReLU and pooling added: stdc-lab profile stdc1 --task cls."
 )
 
 
@@ -75,6 +80,8 @@ def parts_table(name: str, result: ProfileResult) -> Table:
         f"float32: weights {weights:,.1f} MiB; feature maps {maps:,.1f} MiB in all (M act.), "
         f"{_mebibytes(result.peak_activations)} MiB at once (peak; {result.peak_at})."
     )
+    if result.activations is None:
+        note = f"float32: weights {weights:,.1f} MiB; feature maps were not counted."
     columns = ("part", "output", "M params", unit, "share", "M act.", "peak MiB", "field")
     notes = [note, *filter(None, [parts_sum(result)]), PARTS_NOTE]
     return Table(f"{name}: parts", (*columns, *(["ms"] if watched else [])), tuple(rows), words=2, notes=tuple(notes))
@@ -82,6 +89,8 @@ def parts_table(name: str, result: ProfileResult) -> Table:
 
 def counters_table(result: ProfileResult) -> Table:
     """What every counter's answer is made of, to the last operation."""
+    if result.arch is None:
+        return comparison_of_counters([result.network or ""], [result])
     notes = [EACH_NOTE]
     missed = result.not_counted.get("fvcore")
     if missed:
@@ -90,7 +99,7 @@ def counters_table(result: ProfileResult) -> Table:
     if missed:
         notes.append("thop sees modules only, not: " + _listed({k.split(" (")[0]: n for k, n in missed.items()}) + ".")
     notes.append("None of them counts ReLU. No layer has a bias; no module is registered twice.")
-    if result.head == "seg":
+    if result.task == "seg":
         notes.append(CONVENTION_NOTE)
     return _accounts("counters", result.accounts, notes)
 
@@ -152,7 +161,8 @@ def comparison_table(names: Sequence[str], results: Sequence[ProfileResult]) -> 
     reference = next((r.latency.reference for r in results if r.latency and r.latency.reference), None)
     rows = []
     for name, result in zip(names, results, strict=True):
-        cells = [name, result.arch_id or "–", f"{result.num_params / 1e6:,.2f}", f"{result.macs / scale:,.2f}"]
+        cells = [name, result.arch_id or "–", f"{result.num_params / 1e6:,.2f}"]
+        cells.append(f"{result.macs / scale:,.2f}{MEASURED if result.arch is None else ''}")
         cells += [_millions(result.activations), _mebibytes(result.peak_activations), f"{2 * result.macs / scale:,.2f}"]
         if trained:
             cells.append("–" if result.training is None else f"{result.training.macs / scale:,.2f}")
@@ -169,6 +179,8 @@ def comparison_table(names: Sequence[str], results: Sequence[ProfileResult]) -> 
     note = "† derived: FLOPs = 2 × MACs" + (
         ", fps = 1000 / ms. ±: the median's 95 % interval, to its farther side." if timed else "."
     )
+    if any(result.arch is None for result in results):
+        note += f" {MEASURED}: MACs measured, not theory (--details)."
     ratio = f" {RATIO_NOTE} ({reference})." if reference else ""
     return Table("networks", tuple(columns), tuple(rows), words=2, notes=(note + ratio,))
 
@@ -205,7 +217,7 @@ def comparison_of_counters(names: Sequence[str], results: Sequence[ProfileResult
         "unaccounted, by counter: what no rule known here explains. --details says what each adds to theory.",
     ]
     if any(result.arch is None for result in results):
-        notes.append("not ours: MACs are from the shapes that its layers meet; nobody accounts for what counters add.")
+        notes.append(NOT_OURS_NOTE)
     if any("aten::_convolution_mode" in result.not_counted.get("fvcore", {}) for result in results):
         notes.append("fvcore has no rule for convolutions whose padding is a word, and leaves them out.")
     counters = ("torch, FLOPs", "fvcore", "thop")
@@ -215,7 +227,7 @@ def comparison_of_counters(names: Sequence[str], results: Sequence[ProfileResult
 def csv_rows(names: Sequence[str], results: Sequence[ProfileResult]) -> list[list[str | int | float | None]]:
     """A header, a row a network and one a runtime of it, all numbers unrounded; nothing where nothing was measured."""
     header = (
-        "network arch_id head num_classes height width num_params macs activations peak_activations torch_flops fvcore "
+        "network arch_id task num_classes height width num_params macs activations peak_activations torch_flops fvcore "
         "thop unaccounted gflops_derived runtime dtype batch latency_ms latency_low_ms latency_high_ms latency_p95_ms "
         "noisy times_as_fast reference peak_memory_bytes max_rel_error argmax_share fps_derived reason"
     )
@@ -223,7 +235,7 @@ def csv_rows(names: Sequence[str], results: Sequence[ProfileResult]) -> list[lis
     for name, result in zip(names, results, strict=True):
         says = result.counters
         left = sum(abs(account.unaccounted) for account in result.accounts) if result.accounts else None
-        row: list[str | int | float | None] = [name, result.arch_id, result.head, result.num_classes, *result.size]
+        row: list[str | int | float | None] = [name, result.arch_id, result.task, result.num_classes, *result.size]
         row += [result.num_params, result.macs, result.activations, result.peak_activations]
         row += [None if says.torch is None else 2 * says.torch, says.fvcore, says.thop, left, 2 * result.macs / 1e9]
         rows.append([*row, *_timing(result.latency, 1), None, None, *_fps(result.latency, 1), None])
@@ -319,5 +331,5 @@ def _mebibytes(elements: int | None) -> str:
 
 def _field(part: StageCost) -> str:
     if part.receptive_field is None:
-        return "whole image"
+        return "whole image" if part.whole_image else "–"
     return ("* " if part.whole_image else "") + f"{part.receptive_field:,}"

@@ -1,4 +1,4 @@
-"""What `stdc-lab report --pruning` prints."""
+"""What `stdc-lab study pruning` prints."""
 
 from __future__ import annotations
 

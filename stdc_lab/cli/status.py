@@ -1,4 +1,4 @@
-"""How far a study is, from its folder alone: for `search --status` in another terminal, and for the live view."""
+"""How far a study is, from its folder alone: for `study status` in another terminal, and for the live view."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rich.table import Table
 
 from stdc_lab.analysis.arms import compare_arms
 from stdc_lab.analysis.frame import load_study
-from stdc_lab.analysis.storage import read_study_config
 from stdc_lab.cli.progress import clock
-from stdc_lab.reporting.figure_data import finished_networks, is_plan, reference_trials
+from stdc_lab.reporting.figure_data import finished_networks, further_figures, is_plan, reference_trials
 from stdc_lab.reporting.words import signed
+from stdc_lab.storage import read_study_config
 
 BARS = "▁▂▃▄▅▆▇█"
 SPARK_WIDTH = 24
@@ -78,9 +78,9 @@ def doubts(frame: pd.DataFrame) -> list[str]:
     trained = len(trained_rows(open_rows))
     lines = []
     if trained:
-        lines.append(f"? {trained} trained: another timing has to say whether a bound on latency is met: --retime")
+        lines.append(f"? {trained} trained: another timing has to say whether a bound on latency is met: study retime")
     if screened:
-        lines.append(f"{screened} screened out on a noisy timing: --retime times them again, and queues what may do")
+        lines.append(f"{screened} screened out on a noisy timing: study retime times them, and queues what may do")
     return lines
 
 
@@ -175,7 +175,9 @@ def front_table(trained: pd.DataFrame, *, front_only: bool = False, rows: int | 
     table = Table(box=None, header_style="bold")
     table.add_column("front")
     mious = ("mIoU", *(("seeds",) if several else ()), *(("fresh seeds",) if confirmed else ()))
-    for title in ("trial", *mious, "latency ms", "fps", "GMACs", "M params"):
+    within, further = trained.attrs.get("latency_in"), further_figures(trained)
+    latency = "latency ms" if within is None else "latency ms in\n" + within.replace(", ", ",\n")
+    for title in ("trial", *mious, latency, "fps", "GMACs", "M params", *(one.heading for one in further)):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("network")
     shown = trained[trained["on_front"]] if front_only else trained
@@ -187,6 +189,7 @@ def front_table(trained: pd.DataFrame, *, front_only: bool = False, rows: int | 
             *([str(row["network_seeds"])] if several else []),
             *([fresh_miou(row)] if confirmed else []),
             *_costs(row),
+            *("–" if math.isnan(row[one.name]) else one.show(row[one.name]) for one in further),
             str(row["reference"] if isinstance(row["reference"], str) else row["arch_id"]),
             style="bold" if row["on_front"] else None,
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
 import typer
 
-from stdc_lab.cli.options import write_json
+from stdc_lab.cli.options import NETWORK, read_data_option, read_network, write_json
 from stdc_lab.errors import ConfigError, StudyError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def train_command(
     iterations: Annotated[
         int | None, typer.Option(min=1, help="Train so many steps; default: as the YAML says.")
     ] = None,
+    network: Annotated[str | None, typer.Option(metavar="MODULE:FUNCTION", help=f"{NETWORK} In place of arch.")] = None,
     pretrained: Annotated[Path | None, typer.Option(help="A checkpoint of ours whose backbone to begin with.")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Let torch.compile make the step.")] = False,
     json: Annotated[Path | None, typer.Option(help="Also write the result to this file (- for stdout).")] = None,
@@ -51,23 +52,26 @@ def train_command(
     """
     if (study is None) != (trial is None):
         raise ConfigError("--from and --trial: got one of them; allowed: both, a study's folder and a trial's number")
+    if network is not None and study is not None:
+        raise ConfigError("--network: allowed without --from, which says the network itself")
     recipe = _recipe(config, study, trial)
+    if network is not None:
+        recipe = type(recipe).model_validate({**recipe.model_dump(), "arch": None, "own_network": network})
     if iterations is not None:
         recipe = _lengthened(recipe, iterations)
     if compile:
-        recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"compile": True})})
-
-    from stdc_lab.cli.search import read_data_option
+        recipe = recipe.replace(train=recipe.train.replace(compile=True))
 
     folder = out if out is not None else Path("runs") / recipe.name
-    path = read_data_option(data or [], recipe.data.name, "the data set of this training")
+    path = read_data_option(data, recipe.data.name, "the data set of this training")
 
     from stdc_lab.cli.training import TrainingWatcher
     from stdc_lab.data import load_dataset
-    from stdc_lab.machine import choose_device
-    from stdc_lab.training.run import Hears, run_training
+    from stdc_lab.hardware.devices import choose_device
+    from stdc_lab.training.run import TrainingCallbacks, run_training
     from stdc_lab.training.workers import joined_workers
 
+    own = read_network(network)
     with joined_workers(choose_device(device)) as (workers, own_device):
         watcher = TrainingWatcher(speaks=workers.first, errors=json is not None and str(json) == "-")
         with watcher:
@@ -78,9 +82,10 @@ def train_command(
                 dataset,
                 own_device,
                 pretrained=pretrained,
+                own=own,
                 workers=workers,
-                hears=Hears(watcher.account, watcher.progress, watcher.print),
-            )
+                callbacks=TrainingCallbacks(watcher.account, watcher.progress, watcher.print),
+            ).outcome
         if workers.first:
             _draw(outcome.last, recipe, folder, anew=watcher.steps > 0)
             _say(outcome, folder, watcher.print)
@@ -115,25 +120,23 @@ def pretrain_command(
     if iterations is not None:
         recipe = _lengthened(recipe, iterations)
     if compile:
-        recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"compile": True})})
-
-    from stdc_lab.cli.search import read_data_option
+        recipe = recipe.replace(train=recipe.train.replace(compile=True))
 
     folder = out if out is not None else Path("runs") / recipe.name
-    path = read_data_option(data or [], recipe.data.name, "a folder of images sorted into classes")
+    path = read_data_option(data, recipe.data.name, "a folder of images sorted into classes")
 
     from stdc_lab.cli.training import TrainingWatcher
     from stdc_lab.data.images import load_image_folder
-    from stdc_lab.machine import choose_device
-    from stdc_lab.training.run import Hears, run_pretraining
+    from stdc_lab.hardware.devices import choose_device
+    from stdc_lab.training.run import TrainingCallbacks, run_pretraining
     from stdc_lab.training.workers import joined_workers
 
     images = load_image_folder(recipe.data, path)
     with joined_workers(choose_device(device)) as (workers, own_device):
         watcher = TrainingWatcher(speaks=workers.first, errors=json is not None and str(json) == "-")
-        hears = Hears(watcher.account, watcher.progress, watcher.print)
+        callbacks = TrainingCallbacks(watcher.account, watcher.progress, watcher.print)
         with watcher:
-            outcome = run_pretraining(recipe, folder, images, own_device, workers=workers, hears=hears)
+            outcome = run_pretraining(recipe, folder, images, own_device, workers=workers, callbacks=callbacks)
         if workers.first:
             watcher.print(f"last: top-1 {outcome.last.top1:.4f} ({outcome.last.evaluated_weights} weights)")
             if outcome.best_top1 is not None:
@@ -180,7 +183,7 @@ def _found(study: Path, trial: int, by: RecipeConfig | None) -> RecipeConfig:
     # A folder may be called anything, a training may not.
     name = f"{re.sub('[^A-Za-z0-9_-]', '_', study.resolve().name).lstrip('_-')[:40] or 'study'}_trial{trial}"
     if by is not None:
-        return by.model_copy(update={"arch": arch, "name": f"{name}_{by.name}"[:64]})
+        return by.replace(arch=arch, own_network=None, name=f"{name}_{by.name}"[:64])
 
     from stdc_lab.search.folder import read_record
 
@@ -209,7 +212,7 @@ def _lengthened(recipe: Recipe, iterations: int) -> Recipe:
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
         raise ConfigError(f"--iterations: got {iterations}; allowed: {problem[0].lower() + problem[1:]}") from error
-    return cast("Recipe", recipe.model_copy(update={"train": changed}))
+    return cast("Recipe", recipe.replace(train=changed))
 
 
 def _draw(
@@ -228,10 +231,8 @@ def _draw(
         f"{recipe.title or recipe.name}: {recipe.data.name} {size[0]}x{size[1]}, batch {train.batch_size}, rate "
         f"{train.learning_rate:g}, {'averaged' if train.ema_decay else 'last'} weights, seed {recipe.seed}"
     )
-    try:
-        save_png(curve_figure(result.curve, train.iterations, caption, result.computed), path)
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be written: {error.strerror}; everything else of it is kept") from error
+    figure = curve_figure(result.curve, train.iterations, caption, result.computed)
+    save_png(figure, path, lambda said: StudyError(f"{said}; everything else of it is kept"))
 
 
 def _say(outcome: TrainingOutcome, folder: Path, say: Callable[[str], None]) -> None:
@@ -240,7 +241,9 @@ def _say(outcome: TrainingOutcome, folder: Path, say: Callable[[str], None]) -> 
     if outcome.best_miou is not None:
         say(f"best: mIoU {outcome.best_miou:.4f} at iteration {outcome.best_iteration:,}, chosen on these same images")
     _say_mixed(last, say)
-    say(f"kept: {folder}/last.pt, best.pt, curve.csv, curve.png, result.json\nnext: stdc-lab evaluate {folder}/last.pt")
+    again = "" if outcome.own_network is None else f" --network {outcome.own_network}"
+    say(f"kept: {folder}/last.pt, best.pt, curve.csv, curve.png, result.json")
+    say(f"next: stdc-lab evaluate {folder}/last.pt{again}")
 
 
 def _say_mixed(result: TrainResult | ClassifierResult, say: Callable[[str], None]) -> None:

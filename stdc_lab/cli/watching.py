@@ -16,13 +16,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from stdc_lab.analysis.frame import GrowingStudy, load_study
-from stdc_lab.analysis.storage import STORAGE_FILE
 from stdc_lab.cli.progress import clock
 from stdc_lab.cli.status import LIVE_ROWS, doubts, results_table, sparkline, trained_rows
 from stdc_lab.records import ProfileResult, TrialRecord
 from stdc_lab.reporting.words import confirmation_sentences
 from stdc_lab.search import Watcher
-from stdc_lab.search.objective import Candidate
+from stdc_lab.search.candidate import Candidate
+from stdc_lab.storage import STORAGE_FILE
 from stdc_lab.training import Progress as TrainingProgress
 
 PLAIN_LINES_PER_TRIAL = 4
@@ -98,6 +98,9 @@ class ConsoleWatcher(Watcher):
 
     def trial_timed(self, candidate: Candidate, cost: ProfileResult) -> None:
         self.bar.update(self.tasks[candidate.number], note="")
+        if cost.latency is not None and cost.latency.making_s is not None:
+            made = f"{cost.latency.runtime} {cost.latency.dtype} made in {clock(cost.latency.making_s)}"
+            self.console.print(f"trial {candidate.number:>3}: {made}, then {cost.latency.median_ms:.1f} ms a call")
 
     def trial_progress(self, candidate: Candidate, progress: TrainingProgress) -> None:
         number, done = candidate.number, progress.iteration - progress.first_iteration
@@ -149,7 +152,7 @@ class ConsoleWatcher(Watcher):
     def retiming(self) -> Iterator[Callable[[float], None]]:
         """Show the share of a retiming that is done."""
         with self:
-            yield lambda share: self._show("timing, interleaved", round(100 * share), 100, " %")
+            yield lambda share: self._show("making and timing, interleaved", round(100 * share), 100, " %")
 
     def _show(self, what: str, done: int, total: int, note: str) -> None:
         self.bar.update(self.task, description=what, completed=done, total=total, note=note, visible=True)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stdc_lab.cli.options import read_architecture, read_size
+from stdc_lab.cli.options import NETWORK_OF_FILE, read_architecture, read_network, read_size
 from stdc_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from stdc_lab.nn import OwnNetwork
 
 
 def import_command(
@@ -20,8 +22,8 @@ def import_command(
     ],
     arch: Annotated[str, typer.Option(help="What it holds: a preset such as stdc1, or a YAML or JSON file.")],
     out: Annotated[Path, typer.Option(help="The checkpoint to write.")],
-    heads: Annotated[
-        bool, typer.Option("--heads", help="Keep the training heads too, not only the deployed network.")
+    training_heads: Annotated[
+        bool, typer.Option("--training-heads", help="Keep the training heads too, not only the deployed network.")
     ] = False,
 ) -> None:
     """Turn a released checkpoint into one of ours. Every key of the file is accounted for.
@@ -30,21 +32,17 @@ def import_command(
     """
     spec = read_architecture(arch)
 
-    from stdc_lab.config.training import TrainingHeads
-    from stdc_lab.nn import build_classifier, build_model
-    from stdc_lab.nn.backbone import StdcClassifier
+    from stdc_lab.nn import Classifier, Segmenter, build_classifier, build_model
     from stdc_lab.nn.checkpoints import load_released, read_released, save_checkpoint
-    from stdc_lab.nn.released import classes_of, kind_of
-    from stdc_lab.nn.segmenter import StdcSegmenter
+    from stdc_lab.nn.released_forms import released_form
 
-    state = read_released(released)
-    kind, classes = kind_of(state, str(released)), classes_of(state)
+    form, state = released_form(spec), read_released(released)
+    kind, classes = form.task_of(state, str(released)), form.classes_of(state)
     if classes is None:
         raise ConfigError(f"{released}: holds no weights of the classes: conv_out.conv_out.weight or linear.weight")
-    network: StdcSegmenter | StdcClassifier
+    network: Segmenter | Classifier
     if kind == "seg":
-        every = TrainingHeads(auxiliary=True, detail_strides=(2, 4, 8, 16)) if heads else None
-        network = build_model(spec, classes, every)
+        network = build_model(spec, classes, form.every_head if training_heads else None)
     else:
         network = build_classifier(spec, classes)
     report = load_released(network, released)
@@ -65,6 +63,7 @@ def export_command(
     size: Annotated[
         str | None, typer.Option(help="Input, HEIGHTxWIDTH; default: that of the training, else 512x1024.")
     ] = None,
+    network: Annotated[str | None, typer.Option(metavar="MODULE:FUNCTION", help=NETWORK_OF_FILE)] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="For any batch and input size.")] = False,
     example: Annotated[
         bool, typer.Option("--example", help="With a script that runs the file without stdc_lab or torch.")
@@ -79,19 +78,19 @@ def export_command(
     if format == "released":
         if size is not None or dynamic or example:
             raise ConfigError("--size, --dynamic, --example: allowed with --format onnx, openvino; not with released")
-        _export_released(checkpoint, out)
+        _export_released(checkpoint, out, read_network(network))
         return
     wanted = None if size is None else read_size(size)
 
     from stdc_lab.deploy.export import export_checkpoint
 
-    done = export_checkpoint(checkpoint, out, format, size=wanted, dynamic=dynamic, example=example)
+    own = read_network(network)
+    done = export_checkpoint(checkpoint, out, format, size=wanted, dynamic=dynamic, example=example, own=own)
     shapes = ", ".join("×".join(map(str, shape)) for shape in done.shapes)
     names = "named" if "class_names" in done.metadata else "without names"
-    typer.echo(
-        f"{checkpoint}: {done.metadata['network']} (arch_id {done.metadata['arch_id']}), "
-        f"{done.metadata['num_classes']} classes {names}"
-    )
+    own_path = done.metadata.get("own_network")
+    title = f"network {own_path}" if own_path else f"arch_id {done.metadata['arch_id']}"
+    typer.echo(f"{checkpoint}: {done.metadata['network']} ({title}), {done.metadata['num_classes']} classes {names}")
     typer.echo(
         f"  run on {shapes}: largest error {done.agreement.max_rel_error:.1e} of the largest logit, the same class in "
         f"{done.agreement.argmax_share:.2%}"
@@ -100,10 +99,10 @@ def export_command(
         typer.echo(f"written: {file}")
 
 
-def _export_released(checkpoint: Path, out: Path) -> None:
+def _export_released(checkpoint: Path, out: Path, own: OwnNetwork | None) -> None:
     from stdc_lab.nn.checkpoints import load_checkpoint, save_released
 
-    restored = save_released(out, load_checkpoint(checkpoint).network)
+    restored = save_released(out, load_checkpoint(checkpoint, own).network)
     _list(
         "restored with fresh values, since the checkpoint lacks them and the main output needs none of them", restored
     )

@@ -2,49 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from stdc_lab.arch import ArchSpec, DecoderSpec
-from stdc_lab.arch.channels import widths_of_base
+from stdc_lab.arch import ArchSpec
 from stdc_lab.config.conditions import hint
 from stdc_lab.config.training import TrainConfig
-from stdc_lab.errors import ConfigError, SpecError
+from stdc_lab.errors import ConfigError
 
-ARCH_KEYS = (
-    "base_width",
-    "num_blocks",
-    "channel_ratio",
-    "channel_multiple",
-    "kernels",
-    "widths",
-    "stem_depths",
-    "depths",
-    "fusion",
-    "downsample",
-    "conv_last",
-)
-STAGES = {"widths": (1, 2, 3, 4, 5), "stem_depths": (1, 2), "depths": (3, 4, 5)}
-STAGE_KEYS = {
-    f"{field}.stage{stage}": (field, index) for field, stages in STAGES.items() for index, stage in enumerate(stages)
-}
-DECODER_KEYS = tuple(f"decoder.{field.name}" for field in dataclasses.fields(DecoderSpec))
 TRAIN_PREFIXES = ("heads.", "loss.", "augmentation.", "train.")
 
 
-def stage_keys(field: str) -> list[str]:
+def stage_keys(base: ArchSpec, field: str) -> list[str]:
     """`depths.stage3` … for a field with a value for each stage. Raises ValueError for another field."""
-    if field not in STAGES:
-        raise ValueError(f"vary.{field}: type stages is for {', '.join(STAGES)}")
-    return [f"{field}.stage{stage}" for stage in STAGES[field]]
+    if field not in base.stages:
+        raise ValueError(f"vary.{field}: type stages is for {', '.join(base.stages)}")
+    return [f"{field}.stage{stage}" for stage in base.stages[field]]
 
 
-def check_key(where: str, key: str) -> None:
-    """Raise ValueError for a key that no space can have, `ConfigError` for a training's setting that is none."""
-    allowed = (*ARCH_KEYS, *STAGE_KEYS, *DECODER_KEYS)
+def check_key(base: ArchSpec, where: str, key: str) -> None:
+    """Raise ValueError for a key that no space around this network can have, `ConfigError` for a training's setting
+    that is none."""
+    allowed = base.keys()
     if key.startswith(TRAIN_PREFIXES):
         _check_setting(where, key)
     elif key not in allowed:
@@ -54,34 +35,21 @@ def check_key(where: str, key: str) -> None:
         )
 
 
-def check_together(keys: Collection[str]) -> None:
+def check_together(base: ArchSpec, keys: Collection[str]) -> None:
     """Raise ValueError for two keys that say the same thing."""
-    for field in STAGES:
-        stages = [key for key in stage_keys(field) if key in keys]
+    for field in base.stages:
+        stages = [key for key in stage_keys(base, field) if key in keys]
         if field in keys and stages:
             raise ValueError(f"either {field} as a whole or {stages[0]} …, each once")
-    widths = [key for key in ("widths", *stage_keys("widths")) if key in keys]
-    if "base_width" in keys and widths:
-        raise ValueError(f"either base_width, which gives all widths, or {widths[0]}")
+    for short, field in base.shorthand.items():
+        given = [key for key in keys if key == field or key.startswith(f"{field}.")]
+        if short in keys and given:
+            raise ValueError(f"either {short}, which gives all {field}, or {given[0]}")
 
 
 def with_architecture(base: ArchSpec, values: Mapping[str, Any]) -> ArchSpec:
-    """The base with the architecture's keys put in. Raises `SpecError` if there is no such network.
-
-    A kernel schedule shorter than a module is continued with its last kernel, a longer one is cut.
-    """
-    changes = {key: values[key] for key in ARCH_KEYS if key in values}
-    for key, (field, index) in STAGE_KEYS.items():
-        if key in values:
-            stages = list(changes.get(field, getattr(base, field)))
-            stages[index] = values[key]
-            changes[field] = stages
-    if "kernels" in changes:
-        changes["kernels"] = continued(changes["kernels"], changes.get("num_blocks", base.num_blocks))
-    decoder = {key.split(".")[1]: values[key] for key in DECODER_KEYS if key in values}
-    if decoder:
-        changes["decoder"] = decoder
-    return base.replace(**changes)
+    """The base with the architecture's keys put in. Raises `SpecError` if there is no such network."""
+    return base.with_values({key: value for key, value in values.items() if not key.startswith(TRAIN_PREFIXES)})
 
 
 def with_training(base: TrainConfig, values: Mapping[str, Any], space: str) -> TrainConfig:
@@ -107,27 +75,12 @@ def with_training(base: TrainConfig, values: Mapping[str, Any], space: str) -> T
 
 def value_at(key: str, spec: ArchSpec, train: TrainConfig) -> Any:
     """What an architecture and a training have at a key; None if they cannot tell."""
-    if key == "base_width":
-        return spec.widths[1] if spec.widths == widths_of_base(spec.widths[1]) else None
-    if key in STAGE_KEYS:
-        field, index = STAGE_KEYS[key]
-        return getattr(spec, field)[index]
-    if key in DECODER_KEYS:
-        return getattr(spec.decoder, key.split(".")[1])
-    if key in ARCH_KEYS:
-        return getattr(spec, key)
+    if not key.startswith(TRAIN_PREFIXES):
+        return spec.value_at(key)
     value: Any = train.model_dump()
     for part in key.removeprefix("train.").split("."):
         value = value[part]
     return value
-
-
-def continued(schedule: Any, num_blocks: int) -> tuple[int, ...]:
-    """A kernel schedule for so many blocks. Raises `SpecError` for an empty one."""
-    kernels = tuple(schedule) if isinstance(schedule, list | tuple) else ()
-    if not kernels:
-        raise SpecError(f"kernels: got {schedule!r}; allowed: a list of at least one odd number, such as [1, 3]")
-    return (kernels + kernels[-1:] * num_blocks)[:num_blocks]
 
 
 def _check_setting(where: str, key: str) -> None:

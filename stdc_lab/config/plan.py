@@ -34,10 +34,10 @@ class PlanConfig(Value):
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: the same seed twice")
         for name, settings in self.arms.items():
-            for key in settings:
-                if key != BASE:
-                    check_key(f"arms.{name}", key)
-            check_together(settings.keys())
+            base = self._base_of(name)
+            for key in _settings(settings):
+                check_key(base, f"arms.{name}", key)
+            check_together(base, settings.keys())
             self.spec_of(name)
         if self.control is not None and self.control not in self.arms:
             raise ValueError(f"control: got {self.control!r}; allowed: one of the arms, {', '.join(self.arms)}")
@@ -65,7 +65,10 @@ class PlanConfig(Value):
 
     def spec_of(self, arm: str) -> ArchSpec:
         """The architecture of an arm. Raises `SpecError`."""
-        return with_architecture(preset(str(self.arms[arm].get(BASE, "stdc1"))), _settings(self.arms[arm]))
+        return with_architecture(self._base_of(arm), _settings(self.arms[arm]))
+
+    def _base_of(self, arm: str) -> ArchSpec:
+        return preset(str(self.arms[arm].get(BASE, "stdc1")))
 
     def training_of(self, arm: str, base: TrainConfig) -> TrainConfig:
         """The training of an arm. Raises `ConfigError`."""

@@ -171,7 +171,7 @@ class Stages(Range):
             raise ValueError(f"vary.{key}: got {len(ranges)} ranges; allowed: one, or one for each of {len(stages)}")
         if any(one.when for one in ranges):
             raise ValueError(f"vary.{key}: when stands beside `of`, for all stages, not in it")
-        return {stage: one.model_copy(update={"when": self.when}) for stage, one in zip(stages, ranges, strict=True)}
+        return {stage: one.replace(when=self.when) for stage, one in zip(stages, ranges, strict=True)}
 
 
 class Schedules(Range):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import json
 import types
 import typing
@@ -13,15 +14,17 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedBase
-from ruamel.yaml.error import YAMLError
 
 from stdc_lab.arch import ArchSpec
+from stdc_lab.config.data import kind_with
 from stdc_lab.config.plan import PlanConfig, space_of_plan
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.space import SearchSpace
 from stdc_lab.config.study import StudyConfig
-from stdc_lab.config.values import parse_arch
+from stdc_lab.config.values import Value, in_words, parse_arch, shown_value
+from stdc_lab.config.yaml import MAX_YAML_BYTES, parse_yaml
 from stdc_lab.errors import ConfigError, SpecError
+from stdc_lab.files import read_bytes
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -29,26 +32,30 @@ Model = TypeVar("Model", bound=BaseModel)
 def read_yaml(path: Path) -> Any:
     """What a YAML 1.2 file holds, with line numbers kept. Raises `ConfigError` if it cannot be read or parsed."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path, MAX_YAML_BYTES).decode("utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(f"{path}: cannot be read: {reason}") from error
-    try:
-        return YAML(typ="rt", pure=True).load(text)
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}" if mark is not None else ""
-        problem = str(getattr(error, "problem", None) or error).strip().splitlines()[0]
-        raise ConfigError(f"{path}{where}: not valid YAML: {problem}") from error
+    return parse_yaml(text, str(path))
+
+
+def yaml_text(value: Value, *, flow: bool | None = None) -> str:
+    """A value as YAML, its fields in order. flow: `[1, 2]` always or never; by default where nothing is nested."""
+    text = io.StringIO()
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = flow
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    writer.dump(value.model_dump(mode="json"), text)
+    return text.getvalue()
 
 
 def read_value(path: Path, model: type[Model], content: Any | None = None) -> Model:
     """A file's content (or what was made of it) as a value. Raises `ConfigError` that lists every mistake."""
     content = read_yaml(path) if content is None else content
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: got {_shown(content)}; allowed: keys of a {model.__name__}")
+        raise ConfigError(f"{path}: got {shown_value(content)}; allowed: keys of a {model.__name__}")
     try:
         # By way of JSON: strict about types there, and still a list may stand for a tuple.
         return model.model_validate_json(json.dumps(content, default=str), strict=True)
@@ -104,26 +111,20 @@ def differences(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any
 
 def _explain(path: Path, content: Any, model: type[BaseModel], problem: Any) -> str:
     location = _as_written(content, problem["loc"])
-    key = ".".join(str(part) for part in location)
     line = _line_of(content, location)
     where = f"{path}:{line}" if line else str(path)
-    kind, message = problem["type"], problem["msg"].removeprefix("Value error, ")
-    if kind == "extra_forbidden":
-        allowed = list(_fields_at(model, location[:-1]))
-        hint = _hint(str(location[-1]), allowed)
-        return f"{where}: {key}: no such key{hint}; allowed: {', '.join(allowed)}"
-    if kind == "missing":
-        return f"{where}: {key}: missing"
-    if kind in ("value_error", "union_tag_invalid", "union_tag_not_found"):
-        return f"{where}: {key + ': ' if key else ''}{message}"
-    return f"{where}: {key}: got {_shown(problem['input'])}; allowed: {message[0].lower() + message[1:]}"
+    said = in_words(problem | {"loc": location})
+    if problem["type"] == "extra_forbidden":
+        allowed = list(_fields_at(model, problem["loc"][:-1]))
+        said += f"{_hint(str(location[-1]), allowed)}; allowed: {', '.join(allowed)}"
+    return f"{where}: {said}"
 
 
 def _as_written(content: Any, location: tuple[Any, ...]) -> list[Any]:
     """A location without the tags of union members, which pydantic puts in where the file has no such key."""
     node, written = content, []
     for part in location:
-        if isinstance(node, dict) and part not in node and node.get("type") == part:
+        if isinstance(node, dict) and part not in node and (node.get("type") == part or kind_with(str(part))):
             continue
         written.append(part)
         try:
@@ -147,10 +148,13 @@ def _line_of(content: Any, location: list[Any]) -> int | None:
     return line
 
 
-def _fields_at(model: type[BaseModel], location: list[Any]) -> Iterator[str]:
+def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> Iterator[str]:
     """Names of the fields that a value at this place of a model may have."""
     models: list[Any] = [model]
     for part in location:
+        if (kind := kind_with(str(part))) is not None:
+            models = [kind]
+            continue
         annotations = [m.model_fields[part].annotation for m in models if part in m.model_fields]
         models = [inner for annotation in annotations for inner in _models_in(annotation)] or models
     seen: dict[str, None] = {}
@@ -168,8 +172,3 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 def _hint(word: str, allowed: typing.Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(allowed), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str) if not isinstance(value, str) else repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"

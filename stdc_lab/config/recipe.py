@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stdc_lab.arch import presets
-from stdc_lab.config.data import DataConfig
+from stdc_lab.config.data import DataConfig, ScenesConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Arch, Name, Value
 
@@ -17,9 +17,11 @@ class RecipeConfig(Value):
 
     name: Name
     title: str = ""
-    arch: Arch = presets["stdc1"]
+    arch: Arch | None = presets["stdc1"]
     """A preset's name, or fields; `base: stdc1` and what differs."""
-    data: DataConfig = DataConfig()
+    own_network: str | None = None
+    """In place of `arch`: what `--network` named on the command line. A file records it; reading that runs nothing."""
+    data: DataConfig = ScenesConfig()
     train: TrainConfig = TrainConfig()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     faithful: bool = False
@@ -28,11 +30,17 @@ class RecipeConfig(Value):
     checkpoint_every: Annotated[int, Field(ge=1)] = 500
     """After how many iterations the training's state is written, beside the times when it is evaluated."""
 
+    @model_validator(mode="after")
+    def _one_network(self) -> Self:
+        if (self.arch is None) == (self.own_network is None):
+            raise ValueError("either arch, or own_network with arch: null, which is what train --network writes")
+        return self
+
     @property
     def training(self) -> TrainConfig:
         """The training with the quirks that `faithful` asks for."""
         if not self.faithful:
             return self.train
-        loss = self.train.loss.model_copy(update={"detail_fusion": "decaying"})
-        augmentation = self.train.augmentation.model_copy(update={"form": "released", "cover": True})
-        return self.train.model_copy(update={"norms": "untrained_backbone", "loss": loss, "augmentation": augmentation})
+        loss = self.train.loss.replace(detail_fusion="decaying")
+        augmentation = self.train.augmentation.replace(form="released", cover=True)
+        return self.train.replace(norms="untrained_backbone", loss=loss, augmentation=augmentation)

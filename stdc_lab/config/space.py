@@ -9,18 +9,17 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from stdc_lab.arch import ArchSpec, preset
+from stdc_lab.config.bounds import LimitText
 from stdc_lab.config.choosers import Chooser, EndChooser, FixedChooser, Scalar
 from stdc_lab.config.conditions import activating, hint, in_order
 from stdc_lab.config.keys import (
     check_key,
     check_together,
-    continued,
     stage_keys,
     value_at,
     with_architecture,
     with_training,
 )
-from stdc_lab.config.limits import LimitText
 from stdc_lab.config.ranges import Choices, Schedules, Stages, Varied, Written, is_active, label
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Name, Value
@@ -29,7 +28,7 @@ from stdc_lab.config.values import Name, Value
 class SearchSpace(Value):
     """What varies around a base architecture and a base training.
 
-    Keys: the fields of `ArchSpec`; `widths.stage1` … `depths.stage5` for single stages; `decoder.*`; and of the
+    Keys: the fields of the base's spec; `widths.stage1` … `depths.stage5` for single stages; `decoder.*`; and of the
     training `heads.*`, `loss.*`, `augmentation.*`, `train.*`. A kernel schedule shorter than a module is continued
     with its last kernel, a longer one is cut.
     """
@@ -48,13 +47,17 @@ class SearchSpace(Value):
 
     @model_validator(mode="after")
     def _known_and_possible(self) -> Self:
-        preset(self.base)
         self._check_names()
         for key in self.parameters:
             activating(key, self.parameters)
         for point in self.samples():
             self.spec_of(point)
         return self
+
+    @cached_property
+    def base_spec(self) -> ArchSpec:
+        """The network that the space is around. Raises `SpecError` if there is none of that name."""
+        return preset(self.base)
 
     @cached_property
     def parameters(self) -> dict[str, Varied]:
@@ -66,10 +69,10 @@ class SearchSpace(Value):
         for key, written in self.vary.items():
             more: Mapping[str, Varied]
             if isinstance(written, Stages):
-                more = written.expanded(key, stage_keys(key))
+                more = written.expanded(key, stage_keys(self.base_spec, key))
             elif isinstance(written, Schedules):
-                if key != "kernels":
-                    raise ValueError(f"vary.{key}: type schedules is for kernels")
+                if key not in self.base_spec.schedules:
+                    raise ValueError(f"vary.{key}: type schedules is for {', '.join(self.base_spec.schedules)}")
                 more = {key: written.expanded()}
             else:
                 more = {key: written}
@@ -102,7 +105,7 @@ class SearchSpace(Value):
 
     def spec_of(self, chosen: Mapping[str, Any]) -> ArchSpec:
         """The architecture that the chosen values describe. Raises `SpecError` if none can."""
-        return with_architecture(preset(self.base), self.values_of(chosen))
+        return with_architecture(self.base_spec, self.values_of(chosen))
 
     def training_of(self, chosen: Mapping[str, Any], base: TrainConfig) -> TrainConfig:
         """The base training with the chosen settings put in. Raises `ConfigError` for an impossible one."""
@@ -127,15 +130,15 @@ class SearchSpace(Value):
 
     def _value_at(self, key: str, spec: ArchSpec, train: TrainConfig) -> Any:
         varied, value = self.parameters[key], value_at(key, spec, train)
-        if key == "kernels" and isinstance(varied, Choices):
+        if key in spec.schedules and isinstance(varied, Choices):
             # Several schedules may be continued to the same kernels: the first one stands for them.
-            return next((c for c in varied.values if continued(c, spec.num_blocks) == value), value)
+            return next((c for c in varied.values if spec.with_values({key: c}).value_at(key) == value), value)
         return value
 
     def _check_names(self) -> None:
         for where, keys in (("vary", self.parameters), ("fixed", self.fixed), ("ties", self.ties)):
             for key in keys:
-                check_key(where, key)
+                check_key(self.base_spec, where, key)
         everything = [*self.parameters, *self.fixed, *self.ties]
         twice = next((key for key in everything if everything.count(key) > 1), None)
         if twice is not None:
@@ -144,4 +147,4 @@ class SearchSpace(Value):
             if source not in self.parameters:
                 there = ", ".join(self.parameters)
                 raise ValueError(f"ties.{key}: {source} does not vary{hint(source, self.parameters)}; allowed: {there}")
-        check_together(everything)
+        check_together(self.base_spec, everything)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from stdc_lab.arch import ArchSpec, preset
-from stdc_lab.config.data import DataConfig
+from stdc_lab.config.bounds import ConstraintText
+from stdc_lab.config.data import DataConfig, ScenesConfig
+from stdc_lab.config.figures import figure_of
 from stdc_lab.config.latency import LatencyConfig
-from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, ConstraintText, Figure, ObjectiveText
+from stdc_lab.config.objectives import DEFAULT_OBJECTIVES, ObjectiveText
 from stdc_lab.config.plan import PlanConfig
 from stdc_lab.config.pruning import PruningConfig
 from stdc_lab.config.space import SearchSpace
@@ -28,6 +30,13 @@ class SamplerConfig(Value):
     and what is screened out are none of them."""
     population: Annotated[int, Field(ge=2, le=10_000)] = 16
     """nsga2 only: how many complete trials make a generation."""
+
+
+class ScorerConfig(Value):
+    """What tells how well a candidate does."""
+
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")] = "training"
+    """`training` trains each candidate for itself, as `train` says: the proxy training."""
 
 
 class StudyConfig(Value):
@@ -61,9 +70,18 @@ class StudyConfig(Value):
     """In place of a sampler: every arm with every seed, and nothing else."""
     pruning: PruningConfig | None = None
     """Whether trainings are stopped on the way that others dominate; what the study names is never stopped."""
-    data: DataConfig = DataConfig()
+    scorer: ScorerConfig = ScorerConfig()
+    """What gives a candidate its scores; left out of study.yaml where it is the default."""
+    data: DataConfig = ScenesConfig()
     train: TrainConfig = TrainConfig()
     latency: LatencyConfig = LatencyConfig()
+
+    @model_serializer(mode="wrap")
+    def _without_the_default_scorer(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        if self.scorer == ScorerConfig():
+            content.pop("scorer", None)
+        return content
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
@@ -85,8 +103,8 @@ class StudyConfig(Value):
             raise ValueError("objectives: the same figure twice")
         if self.pruning is not None and not self.can_prune:
             raise ValueError(
-                "pruning: needs miou among the objectives, and beside it what a profile tells: boundary_f is known "
-                "only at the end"
+                "pruning: needs miou among the objectives, and beside it what a profile tells: other scores, such as "
+                "boundary_f, are known only at the end"
             )
         if self.pruning is not None and self.plan is not None:
             raise ValueError("pruning: a plan is complete, so its trainings are not stopped; leave pruning out")
@@ -107,10 +125,11 @@ class StudyConfig(Value):
     def can_prune(self) -> bool:
         """Whether the objectives are known on the way: more mIoU, and what a profile tells."""
         figures = {one.figure: one.maximize for one in self.objectives}
-        return figures.get("miou", False) and "boundary_f" not in figures
+        others = [figure_of(name).source for name in figures if name != "miou"]
+        return figures.get("miou", False) and "training" not in others
 
     @property
-    def figures(self) -> set[Figure]:
+    def figures(self) -> set[str]:
         """What a trial has to measure beside mIoU and latency."""
         return {one.figure for one in self.objectives} | {one.figure for one in self.constraints}
 

@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
 
 from stdc_lab.arch import ArchSpec, preset
-from stdc_lab.errors import SpecError
+from stdc_lab.errors import ConfigError, SpecError
 
 
 class Value(BaseModel):
     """A frozen value that allows no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    def replace(self, **changes: Any) -> Self:
+        """The same value but for some fields, checked as a new one is. Raises `ConfigError` that lists each mistake."""
+        kept = {name: getattr(self, name) for name in self.model_fields_set if name not in changes}
+        try:
+            return self.model_validate(kept | changes)
+        except ValidationError as error:
+            raise ConfigError("\n".join(map(in_words, error.errors(include_url=False)))) from error
+
+
+def in_words(problem: Any) -> str:
+    """One of a `ValidationError`'s problems: the key, what was got, what is allowed."""
+    key = ".".join(str(part) for part in problem["loc"])
+    kind, message = problem["type"], str(problem["msg"]).removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        return f"{key}: no such key"
+    if kind == "missing":
+        return f"{key}: missing"
+    if kind in ("value_error", "union_tag_invalid", "union_tag_not_found"):
+        return f"{key + ': ' if key else ''}{message}"
+    return f"{key}: got {shown_value(problem['input'])}; allowed: {message[0].lower() + message[1:]}"
+
+
+def shown_value(value: Any) -> str:
+    """A value as JSON, for a message; a long one is cut."""
+    text = json.dumps(value, default=str) if not isinstance(value, str) else repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
 
 
 def parse_size(value: Any) -> Any:
@@ -48,5 +76,5 @@ def parse_arch(value: Any) -> ArchSpec:
 Side = Annotated[int, Field(ge=32, le=8192)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(parse_size), PlainSerializer(show_size)]
 Extent = Annotated[tuple[int, int], BeforeValidator(parse_size), PlainSerializer(show_size)]
-Arch = Annotated[ArchSpec, PlainValidator(parse_arch), PlainSerializer(ArchSpec.to_dict)]
+Arch = Annotated[ArchSpec, PlainValidator(parse_arch), PlainSerializer(lambda spec: spec.to_dict())]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]

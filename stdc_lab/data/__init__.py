@@ -5,7 +5,7 @@ from stdc_lab.data.cache import CACHE_VARIABLE, cache_folder
 from stdc_lab.data.catalog import Dataset, Progress, Split, load_dataset
 from stdc_lab.data.classes import CLASS_COLOURS, CLASS_NAMES, IGNORE_LABEL, Pixels
 from stdc_lab.data.loading import Batches
-from stdc_lab.data.scenes import render_scene
+from stdc_lab.scenery.scene import render_scene
 
 __all__ = [
     "CACHE_VARIABLE",

@@ -20,7 +20,8 @@ from filelock import FileLock
 from platformdirs import user_cache_dir
 
 from stdc_lab.data.classes import Pixels
-from stdc_lab.errors import DataError
+from stdc_lab.errors import DataError, StdcLabError
+from stdc_lab.files import read_json, write_text
 
 CACHE_VARIABLE = "STDC_LAB_CACHE"
 _FORMAT_VERSION = 1
@@ -165,7 +166,7 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 def _open(entry: Path, part: str) -> Arrays:
     images = np.load(entry / f"{part}_images.npy", mmap_mode="r")
     labels = np.load(entry / f"{part}_labels.npy", mmap_mode="r")
-    names = tuple(json.loads((entry / f"{part}_names.json").read_text(encoding="utf-8")))
+    names = tuple(read_json(entry / f"{part}_names.json"))
     if not len(images) == len(labels) == len(names):
         raise ValueError(f"{part}: {len(images)} images, {len(labels)} labels, {len(names)} names")
     return Arrays(images, labels, names, _contents(entry / f"{part}_contents.txt", images, labels))
@@ -176,8 +177,6 @@ def _contents(path: Path, images: Pixels, labels: Pixels) -> str:
     with suppress(FileNotFoundError):
         return path.read_text(encoding="utf-8")
     found = contents_of(images, labels)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    with suppress(OSError):  # a cache that may only be read
-        unfinished.write_text(found, encoding="utf-8")
-        unfinished.replace(path)
+    with suppress(StdcLabError):  # a cache that may only be read
+        write_text(path, found)
     return found

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from stdc_lab.config.data import DataConfig
+from stdc_lab.config.data import CamvidConfig
 from stdc_lab.data.camvid_release import IMAGES, LABELS, is_release, release_source
 from stdc_lab.data.classes import CLASS_COLOURS, CLASS_NAMES, IGNORE_LABEL
 from stdc_lab.data.files import Problem, leaves_folder, read_lines, shown
+from stdc_lab.data.kinds import Kind, in_folder
 from stdc_lab.data.labels import LabelCode
-from stdc_lab.data.source import Pair, Source, each_once
+from stdc_lab.data.source import FileSource, Pair, each_once
 from stdc_lab.errors import DataError
 
 UNLABELLED = 11
@@ -26,7 +27,7 @@ _CODE = LabelCode(
 )
 
 
-def camvid_source(folder: Path, config: DataConfig) -> Source:
+def camvid_source(folder: Path, config: CamvidConfig) -> FileSource:
     """CamVid in either layout, split as `config` says. Raises DataError if the folder is neither."""
     if is_release(folder) and not _lists_pairs(folder):
         return release_source(folder, config)
@@ -40,7 +41,7 @@ def camvid_source(folder: Path, config: DataConfig) -> Source:
     problems += each_once(parts, folder, "train.txt and val.txt")
     if config.split == "drive" and not problems:
         parts = _by_drive(parts, folder, config, problems)
-    return Source(
+    return FileSource(
         "camvid",
         folder,
         "lists of pairs, labels as class ids",
@@ -50,6 +51,15 @@ def camvid_source(folder: Path, config: DataConfig) -> Source:
         parts,
         tuple(problems),
     )
+
+
+def _describe(config: CamvidConfig) -> str:
+    if config.split == "drive":
+        return f"CamVid, validated on the held-out drive {config.held_out}"
+    return "CamVid, the usual training and validation split"
+
+
+KIND = Kind(in_folder(camvid_source), _describe, CLASS_NAMES, CLASS_COLOURS)
 
 
 def _lists_pairs(folder: Path) -> bool:
@@ -64,7 +74,7 @@ def _lists_pairs(folder: Path) -> bool:
 
 
 def _by_drive(
-    parts: dict[str, list[Pair]], folder: Path, config: DataConfig, problems: list[Problem]
+    parts: dict[str, list[Pair]], folder: Path, config: CamvidConfig, problems: list[Problem]
 ) -> dict[str, list[Pair]]:
     everything = [pair for pairs in parts.values() for pair in pairs]
     held_out = [pair for pair in everything if pair.name.startswith(config.held_out)]

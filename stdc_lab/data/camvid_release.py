@@ -8,27 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from stdc_lab.config.data import DataConfig
-from stdc_lab.data.classes import (
-    BUILDING,
-    CAR,
-    CLASS_COLOURS,
-    CLASS_NAMES,
-    CYCLIST,
-    FENCE,
-    IGNORE_LABEL,
-    PAVEMENT,
-    PEDESTRIAN,
-    POLE,
-    ROAD,
-    SIGN,
-    SKY,
-    TREE,
-)
+from stdc_lab.config.data import CamvidConfig
+from stdc_lab.data.classes import CLASS_COLOURS, CLASS_NAMES, IGNORE_LABEL
 from stdc_lab.data.files import Problem, read_lines, shown
 from stdc_lab.data.labels import Colour, LabelCode
-from stdc_lab.data.source import Pair, Source, each_once
+from stdc_lab.data.source import FileSource, Pair, each_once
 from stdc_lab.errors import DataError
+from stdc_lab.scenery.classes import BUILDING, CAR, CYCLIST, FENCE, PAVEMENT, PEDESTRIAN, POLE, ROAD, SIGN, SKY, TREE
 
 IMAGES, LABELS, COLOURS = "701_StillsRaw_full", "LabeledApproved_full", "label_colors.txt"
 DRIVES = ("0001TP", "0006R0", "0016E5", "Seq05VD")
@@ -77,7 +63,7 @@ def is_release(folder: Path) -> bool:
     return (folder / IMAGES).is_dir() or (folder / LABELS).is_dir()
 
 
-def release_source(folder: Path, config: DataConfig) -> Source:
+def release_source(folder: Path, config: CamvidConfig) -> FileSource:
     """The released CamVid, split as `config` says: by train.txt and val.txt with a name on each line, or by drive.
 
     `drive` takes every frame of the folder and needs no lists.
@@ -106,7 +92,7 @@ def release_source(folder: Path, config: DataConfig) -> Source:
     code = _code(folder / COLOURS, problems)
     layout = "as released, labels in 32 colours, grouped to 11 classes"
     recipe = {"layout": "released", "code": code.recipe()}
-    return Source("camvid", folder, layout, CLASS_NAMES, CLASS_COLOURS, code, parts, tuple(problems), recipe)
+    return FileSource("camvid", folder, layout, CLASS_NAMES, CLASS_COLOURS, code, parts, tuple(problems), recipe)
 
 
 def _pair(name: str) -> Pair:
@@ -153,7 +139,7 @@ def _read_names(path: Path, problems: list[Problem]) -> list[str]:
     return names
 
 
-def _by_drive(names: list[str], folder: Path, config: DataConfig, problems: list[Problem]) -> dict[str, list[str]]:
+def _by_drive(names: list[str], folder: Path, config: CamvidConfig, problems: list[Problem]) -> dict[str, list[str]]:
     held_out = [name for name in names if name.startswith(config.held_out)]
     others = [name for name in names if not name.startswith(config.held_out)]
     for members, kind in ((held_out, "no frame"), (others, "no frame but those")):

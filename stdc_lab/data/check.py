@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from stdc_lab.config.data import DataConfig
 from stdc_lab.config.values import Value, show_size
-from stdc_lab.data.catalog import Progress, find_source, scene_frames
-from stdc_lab.data.classes import CLASS_COLOURS, CLASS_NAMES, Pixels
-from stdc_lab.data.files import Kind, Problem, shown
-from stdc_lab.data.source import Pair, Source, examine
+from stdc_lab.data.catalog import Progress, find_source
+from stdc_lab.data.files import Fault, Problem, shown
+from stdc_lab.data.source import Source
 
 _READERS = 4
 """Files that are decoded at the same time, at most; each is a few megabytes while it is looked at."""
@@ -27,7 +26,7 @@ _READERS = 4
 class FoundProblem(Value):
     """Something wrong with a data set."""
 
-    kind: Kind
+    kind: Fault
     where: str
     what: str
 
@@ -61,7 +60,8 @@ class DataCheck(Value):
     dataset: str
     folder: str | None
     layout: str
-    split: str
+    variant: dict[str, str]
+    """What of it was chosen where there is a choice, such as its split."""
     parts: dict[str, PartCheck]
     classes: tuple[ClassCheck, ...]
     problems: tuple[FoundProblem, ...]
@@ -105,30 +105,16 @@ def check_dataset(config: DataConfig, path: Path | None = None, progress: Progre
     Raises DataError for a folder that is missing or no such data set, ConfigError for a wrong `classes.yaml`.
     """
     report = progress or (lambda what, done, total: None)
-    if config.name == "scenes":
-        return _check_scenes(config, path, report)
     source = find_source(config, path)
     problems = list(source.problems)
     tallies = {}
-    for part, pairs in source.parts.items():
+    for part, length in source.lengths.items():
         tallies[part] = tally = _Tally(len(source.class_names))
-        for number, found in enumerate(_looks(source, pairs), 1):
+        for number, found in enumerate(_looks(source, part, length), 1):
             tally.add(found.size, found.counts)
             problems += found.problems
-            report(f"{config.name} {part}", number, len(pairs))
-    names, colours = source.class_names, source.class_colours
-    return _summary(config, shown(source.folder), source.layout, tallies, names, colours, problems)
-
-
-def _check_scenes(config: DataConfig, path: Path | None, report: Progress) -> DataCheck:
-    tallies = {}
-    for part, source in scene_frames(config, path).items():
-        tallies[part] = tally = _Tally(len(CLASS_NAMES))
-        for number, frame in enumerate(source.frames(), 1):
-            tally.add(config.size, _counts(frame.labels))
-            report(f"scenes {part}", number, source.length)
-    layout = "made here, at the size that is asked for"
-    return _summary(config, None, layout, tallies, CLASS_NAMES, CLASS_COLOURS, [])
+            report(f"{config.name} {part}", number, length)
+    return _summary(config, source, tallies, problems)
 
 
 @dataclass(frozen=True)
@@ -141,34 +127,24 @@ class _Look:
     problems: list[Problem]
 
 
-def _looks(source: Source, pairs: Sequence[Pair]) -> Iterator[_Look]:
+def _looks(source: Source, part: str, length: int) -> Iterator[_Look]:
     """Each pair in order, decoded by a few threads; what is not looked at yet is dropped if the walk is left."""
     pool = ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1))
     try:
-        yield from pool.map(partial(_look, source), pairs)
+        yield from pool.map(partial(_look, source, part), range(length))
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _look(source: Source, pair: Pair) -> _Look:
-    image, labels, problems = examine(source, pair)
+def _look(source: Source, part: str, number: int) -> _Look:
+    image, labels, problems = source.examine(part, number)
     size = None if image is None else (image.shape[0], image.shape[1])
-    return _Look(size, None if labels is None else _counts(labels), problems)
+    return _Look(size, None if labels is None else np.bincount(labels.ravel(), minlength=256), problems)
 
 
-def _counts(labels: Pixels) -> NDArray[np.int64]:
-    return np.bincount(labels.ravel(), minlength=256)
-
-
-def _summary(
-    config: DataConfig,
-    folder: str | None,
-    layout: str,
-    tallies: dict[str, _Tally],
-    names: tuple[str, ...],
-    colours: Pixels,
-    problems: list[Problem],
-) -> DataCheck:
+def _summary(config: DataConfig, source: Source, tallies: dict[str, _Tally], problems: list[Problem]) -> DataCheck:
+    folder = None if source.folder is None else shown(source.folder)
+    names, colours = source.class_names, source.class_colours
     pixels = sum((tally.pixels for tally in tallies.values()), np.zeros(len(names), np.int64))
     total = int(pixels.sum())
     for label in np.flatnonzero(pixels == 0):
@@ -177,8 +153,8 @@ def _summary(
     return DataCheck(
         dataset=config.name,
         folder=folder,
-        layout=layout,
-        split=f"{config.held_out} held out" if config.split == "drive" else config.split,
+        layout=source.layout,
+        variant=config.variant,
         parts={part: tally.result() for part, tally in tallies.items()},
         classes=tuple(
             ClassCheck(

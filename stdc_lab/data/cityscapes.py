@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stdc_lab.config.data import PlainConfig
 from stdc_lab.data.classes import IGNORE_LABEL, Pixels
 from stdc_lab.data.files import Problem, shown
+from stdc_lab.data.kinds import Kind, in_folder
 from stdc_lab.data.labels import Colour, LabelCode
-from stdc_lab.data.source import Pair, Source
+from stdc_lab.data.source import FileSource, Pair
 from stdc_lab.errors import DataError
 
 IMAGES, LABELS = "leftImg8bit", "gtFine"
@@ -73,7 +75,7 @@ _CODE = LabelCode(
 )
 
 
-def cityscapes_source(folder: Path) -> Source:
+def cityscapes_source(folder: Path, config: PlainConfig) -> FileSource:
     """Cityscapes, training and validation as published. Raises DataError if the folder is none of it."""
     missing = [name for name in (IMAGES, LABELS) if not (folder / name).is_dir()]
     if missing:
@@ -85,9 +87,17 @@ def cityscapes_source(folder: Path) -> Source:
     parts = {part: _pairs(folder, part, problems) for part in ("train", "val")}
     layout = f"{IMAGES} and {LABELS}, {NUM_IDS} label ids, {len(_TRAINED)} of them classes"
     recipe = {"code": _CODE.recipe()}
-    return Source(
+    return FileSource(
         "cityscapes", folder, layout, CITYSCAPES_NAMES, CITYSCAPES_COLOURS, _CODE, parts, tuple(problems), recipe
     )
+
+
+KIND = Kind(
+    in_folder(cityscapes_source),
+    lambda config: "Cityscapes, the published training and validation split",
+    CITYSCAPES_NAMES,
+    CITYSCAPES_COLOURS,
+)
 
 
 def _pairs(folder: Path, part: str, problems: list[Problem]) -> list[Pair]:

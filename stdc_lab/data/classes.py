@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 """Images H×W×3 in RGB and labels H×W, both 8-bit."""
 
-SKY, BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PEDESTRIAN, CYCLIST = range(11)
 IGNORE_LABEL = 255
 
 CLASS_NAMES: tuple[str, ...] = (

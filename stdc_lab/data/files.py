@@ -13,7 +13,7 @@ import numpy as np
 from stdc_lab.data.classes import Pixels
 from stdc_lab.errors import DataError
 
-Kind = Literal["split", "pair", "file", "size", "labels", "stray", "class"]
+Fault = Literal["split", "pair", "file", "size", "labels", "stray", "class"]
 """split: a list, or a part without images. pair: an image or its labels is not there. file: it cannot be read.
 size: labels of another size than their image. labels: no labels of this data set. stray: a few pixels of them.
 class: a class that never occurs."""
@@ -22,7 +22,7 @@ class: a class that never occurs."""
 class Problem(NamedTuple):
     """Something wrong with a data set."""
 
-    kind: Kind
+    kind: Fault
     where: str
     """The file, and its line if it is a list."""
     what: str

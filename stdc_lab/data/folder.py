@@ -19,11 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from stdc_lab.config.classes import ClassesFile
+from stdc_lab.config.data import PlainConfig
 from stdc_lab.config.reading import read_value
 from stdc_lab.data.classes import IGNORE_LABEL
 from stdc_lab.data.files import Problem, leaves_folder, read_lines, shown
+from stdc_lab.data.kinds import Kind, in_folder
 from stdc_lab.data.labels import LabelCode
-from stdc_lab.data.source import Pair, Source, each_once
+from stdc_lab.data.source import FileSource, Pair, each_once
 from stdc_lab.errors import DataError
 
 CLASSES_FILE, IMAGES, MASKS = "classes.yaml", "images", "masks"
@@ -33,7 +35,7 @@ MASK_ENDINGS = (".png", ".bmp", ".tif", ".tiff")
 _PARTS = ("train", "val")
 
 
-def folder_source(folder: Path) -> Source:
+def folder_source(folder: Path, config: PlainConfig) -> FileSource:
     """A data set of one's own. Raises ConfigError for a wrong `classes.yaml`, DataError if there is nothing like it."""
     missing = [name for name in (CLASSES_FILE, IMAGES, MASKS) if not (folder / name).exists()]
     if missing:
@@ -54,7 +56,7 @@ def folder_source(folder: Path) -> Source:
     parts = {part: _pairs(folder, members, images, masks, problems) for part, members in names.items()}
     problems += each_once(parts, folder, split)
     code = label_code(file)
-    return Source(
+    return FileSource(
         "folder",
         folder,
         f"images and masks, split by {split}",
@@ -65,6 +67,9 @@ def folder_source(folder: Path) -> Source:
         tuple(problems),
         {"code": code.recipe()},
     )
+
+
+KIND = Kind(in_folder(folder_source), lambda config: "a data set of one's own (folder)")
 
 
 def label_code(file: ClassesFile) -> LabelCode:

@@ -9,9 +9,8 @@ import numpy as np
 
 from stdc_lab.config.data import DataConfig
 from stdc_lab.data.cache import Frame
-from stdc_lab.data.catalog import find_source, scene_frames
-from stdc_lab.data.classes import CLASS_COLOURS, CLASS_NAMES, Pixels
-from stdc_lab.data.source import source_frames
+from stdc_lab.data.catalog import find_source, refuse_problems
+from stdc_lab.data.classes import Pixels
 
 
 class Samples(NamedTuple):
@@ -28,15 +27,10 @@ def draw_samples(config: DataConfig, path: Path | None, count: int, seed: int) -
 
     Raises DataError, or ConfigError for a `classes.yaml`.
     """
-    if config.name == "scenes":
-        chosen = _choose(config.train_images, count, seed)
-        few = config.model_copy(update={"train_images": chosen[-1] + 1})
-        frames = [frame for number, frame in enumerate(scene_frames(few, path)["train"].frames()) if number in chosen]
-        return Samples(frames, CLASS_NAMES, CLASS_COLOURS)
     source = find_source(config, path)
-    source.refuse()
-    pairs = [source.parts["train"][number] for number in _choose(len(source.parts["train"]), count, seed)]
-    frames = list(source_frames(source, pairs, config.size, lambda done: None))
+    refuse_problems(config.name, source)
+    chosen = _choose(source.lengths["train"], count, seed)
+    frames = list(source.frames("train", config.size, lambda done: None, chosen))
     return Samples(frames, source.class_names, source.class_colours)
 
 

@@ -1,4 +1,4 @@
-"""A data set as it lies in its folder: pairs of files, and what their labels mean."""
+"""A data set that can be read frame by frame; most lie in a folder: pairs of files, and what their labels mean."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -28,8 +28,58 @@ class Pair(NamedTuple):
     labels: str
 
 
+class Examined(NamedTuple):
+    """A pair of an image and its labels as it was found."""
+
+    image: Pixels | None
+    """H×W×3, RGB; None if it cannot be read."""
+    labels: Pixels | None
+    """H×W, class ids; None if they cannot be read."""
+    problems: list[Problem]
+
+
+class Source(Protocol):
+    """A data set, from files or drawn: what it holds, and everything found wrong on the way."""
+
+    @property
+    def folder(self) -> Path | None: ...
+    @property
+    def layout(self) -> str:
+        """In words: how the folder is laid out."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+    @property
+    def class_colours(self) -> Pixels:
+        """Classes×3, RGB."""
+
+    @property
+    def problems(self) -> tuple[Problem, ...]: ...
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """How many pairs `train` and `val` have."""
+
+    @property
+    def may_skip(self) -> bool:
+        """Whether `frames` may leave some out."""
+
+    def examine(self, part: str, number: int) -> Examined:
+        """A pair at its own size, and everything that is wrong with it."""
+
+    def frames(
+        self, part: str, size: tuple[int, int], done: Callable[[int], None], numbers: Sequence[int] | None = None
+    ) -> Iterator[Frame]:
+        """A part, or these of its pairs, resized to `size` (H×W); `done` is told how many are. Raises DataError."""
+
+    def content(self, size: tuple[int, int]) -> dict[str, Any]:
+        """What determines the cached arrays. Raises DataError."""
+
+    def known_contents(self, size: tuple[int, int]) -> dict[str, str]:
+        """`Split.contents` of each part where it follows from other things than from all pixels."""
+
+
 @dataclass(frozen=True)
-class Source:
+class FileSource:
     """Where images and labels are, which of them are for training, and everything found wrong on the way."""
 
     name: str
@@ -45,26 +95,35 @@ class Source:
     problems: tuple[Problem, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """What determines the labels beside the files themselves, for the cache's key."""
+    may_skip: bool = False
 
-    def refuse(self) -> None:
-        """Raise DataError if anything is wrong with lists or pairs."""
-        if self.problems:
-            first, *others = self.problems
-            more = f"\n({len(others)} more; all of it: stdc-lab data check {self.name} --data {self.name}=PATH)"
-            raise DataError(f"{first}{more if others else ''}")
+    @property
+    def lengths(self) -> dict[str, int]:
+        return {part: len(pairs) for part, pairs in self.parts.items()}
+
+    def examine(self, part: str, number: int) -> Examined:
+        return examine(self, self.parts[part][number])
+
+    def frames(
+        self, part: str, size: tuple[int, int], done: Callable[[int], None], numbers: Sequence[int] | None = None
+    ) -> Iterator[Frame]:
+        pairs = self.parts[part]
+        return _frames(self, pairs if numbers is None else [pairs[number] for number in numbers], size, done)
+
+    def content(self, size: tuple[int, int]) -> dict[str, Any]:
+        """Size and time of each file, and which part it is in."""
+        files = {
+            part: [[path, *size_and_time(self.folder, path)] for pair in pairs for path in (pair.image, pair.labels)]
+            for part, pairs in self.parts.items()
+        }
+        skips = {"skip_unreadable": True} if self.may_skip else {}
+        return {**skips, "dataset": self.name, "size": list(size), "parts": files, **self.recipe}
+
+    def known_contents(self, size: tuple[int, int]) -> dict[str, str]:
+        return {}
 
 
-class Examined(NamedTuple):
-    """A pair of files as it was found."""
-
-    image: Pixels | None
-    """H×W×3, RGB; None if it cannot be read."""
-    labels: Pixels | None
-    """H×W, class ids; None if they cannot be read."""
-    problems: list[Problem]
-
-
-def examine(source: Source, pair: Pair) -> Examined:
+def examine(source: FileSource, pair: Pair) -> Examined:
     """Both files of a pair, decoded, and everything that is wrong with them."""
     problems: list[Problem] = []
     decoded = [
@@ -83,37 +142,18 @@ def examine(source: Source, pair: Pair) -> Examined:
     return Examined(image, labels, problems)
 
 
-def source_content(source: Source, size: tuple[int, int], skip_unreadable: bool = False) -> dict[str, Any]:
-    """What determines the cached arrays: size and time of each file, and which part it is in. Raises DataError."""
-    return {
-        **({"skip_unreadable": True} if skip_unreadable else {}),
-        "dataset": source.name,
-        "size": list(size),
-        "parts": {
-            part: [[path, *size_and_time(source.folder, path)] for pair in pairs for path in (pair.image, pair.labels)]
-            for part, pairs in source.parts.items()
-        },
-        **source.recipe,
-    }
-
-
-def source_frames(
-    source: Source,
-    pairs: Sequence[Pair],
-    size: tuple[int, int],
-    done: Callable[[int], None],
-    skip_unreadable: bool = False,
+def _frames(
+    source: FileSource, pairs: Sequence[Pair], size: tuple[int, int], done: Callable[[int], None]
 ) -> Iterator[Frame]:
-    """Each pair decoded and resized to `size` (H×W); `done` is told how many are.
+    """Each pair decoded and resized. What cannot be read is left out, with a warning that names it, if it may be.
 
-    skip_unreadable: a pair with a file that cannot be read is left out, with a warning that names it. Raises
-    DataError for whatever else is wrong, and if nothing is left.
+    Raises DataError for whatever else is wrong, and if nothing is left.
     """
     strays, left_out = 0, 0
     for number, pair in enumerate(pairs, 1):
         image, labels, problems = examine(source, pair)
         unreadable = [problem for problem in problems if problem.kind == "file"]
-        if skip_unreadable and unreadable:
+        if source.may_skip and unreadable:
             _log.warning("left out: %s", unreadable[0])
             left_out += 1
             done(number)

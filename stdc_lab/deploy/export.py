@@ -17,14 +17,14 @@ from stdc_lab.data import IMAGE_MEAN, IMAGE_STD
 from stdc_lab.deploy import standalone
 from stdc_lab.deploy.graph import onnx_graph, set_metadata
 from stdc_lab.deploy.palette import MAX_CLASSES, classes_of
-from stdc_lab.deploy.predict import write_file
+from stdc_lab.deploy.predict import refused_out
 from stdc_lab.deploy.runtimes import RUNTIMES, check, compare, expected_logits, missing
 from stdc_lab.deploy.sessions import onnxruntime_session, openvino_session
 from stdc_lab.errors import ConfigError
-from stdc_lab.machine import usable_cores
-from stdc_lab.nn import StdcSegmenter, load_checkpoint, strip_heads
-from stdc_lab.nn.checkpoints import Checkpoint
-from stdc_lab.nn.released import Network
+from stdc_lab.files import write_bytes
+from stdc_lab.hardware.threads import usable_cores
+from stdc_lab.nn import OwnNetwork, Segmenter, load_checkpoint, strip_heads
+from stdc_lab.nn.checkpoints import Checkpoint, Network
 from stdc_lab.records import Agreement
 
 if TYPE_CHECKING:
@@ -58,18 +58,19 @@ def export_checkpoint(
     size: tuple[int, int] | None = None,
     dynamic: bool = False,
     example: bool = False,
+    own: OwnNetwork | None = None,
 ) -> Exported:
     """Write the inference graph of a checkpoint for images of `size`, default that of its training.
 
     format: onnx (`out` is a .onnx file) or openvino (a .xml file, with a .bin file beside it). dynamic: for any batch
-    and size. example: with a script beside it that runs it on pictures without stdc_lab or torch. Raises
-    `CheckpointError`, `ConfigError` for an ending or format that does not fit or a runtime that is not installed, and
-    `StdcLabError` if the file does not compute what the network does; it is then not there.
+    and size. example: with a script beside it that runs it on pictures without stdc_lab or torch. own: see
+    `load_checkpoint`. Raises `CheckpointError`, `ConfigError` for an ending or format that does not fit or a runtime
+    that is not installed, and `StdcLabError` if the file does not compute what the network does; it is then not there.
     """
     _check_request(out, format)
-    found = load_checkpoint(path)
-    network = strip_heads(found.network) if isinstance(found.network, StdcSegmenter) else found.network
-    size = size or (found.data.size if found.data else DEFAULT_SIZES[isinstance(network, StdcSegmenter)])
+    found = load_checkpoint(path, own)
+    network = strip_heads(found.network) if isinstance(found.network, Segmenter) else found.network
+    size = size or (found.data.size if found.data else DEFAULT_SIZES[isinstance(network, Segmenter)])
     images = torch.randn((1, 3, *size), generator=torch.Generator().manual_seed(0))
     metadata = describe(found, network, size, dynamic=dynamic)
     model = onnx_graph(network, images, dynamic=dynamic)
@@ -81,10 +82,10 @@ def export_checkpoint(
     with tempfile.TemporaryDirectory() as folder:
         written = _write(Path(folder), out.name, model, format, metadata)
         agreement = _verify(Path(folder) / out.name, format, network, checked)
-        files = [write_file(out.with_name(file.name), file.read_bytes()) for file in written]
+        files = [write_bytes(out.with_name(file.name), file.read_bytes(), refused_out) for file in written]
     if example:
         script = out.with_name(f"run_{out.stem}.py")
-        files.append(write_file(script, Path(standalone.__file__).read_bytes()))
+        files.append(write_bytes(script, Path(standalone.__file__).read_bytes(), refused_out))
     return Exported(tuple(files), tuple(tuple(some.shape) for some in checked), agreement, metadata)
 
 
@@ -94,9 +95,12 @@ def describe(found: Checkpoint, network: Network, size: tuple[int, int], *, dyna
     `class_names` is there where they are known. Images: RGB from 0 to 1, less `mean`, by `std`, N×3×H×W.
     """
     metadata = {
-        "arch_id": network.spec.arch_id,
-        "arch": json.dumps(network.spec.to_dict(), sort_keys=True),
-        "network": "segmenter" if isinstance(network, StdcSegmenter) else "classifier",
+        **{
+            key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+            for key, value in network.description.items()
+            if value is not None
+        },
+        "network": "segmenter" if isinstance(network, Segmenter) else "classifier",
         "num_classes": str(network.num_classes),
         "mean": json.dumps(list(IMAGE_MEAN)),
         "std": json.dumps(list(IMAGE_STD)),
@@ -113,7 +117,7 @@ def describe(found: Checkpoint, network: Network, size: tuple[int, int], *, dyna
 def _class_names(found: Checkpoint, network: Network) -> list[str] | None:
     if found.legend is not None:
         return list(found.legend)
-    if found.data is None or not isinstance(network, StdcSegmenter) or network.num_classes > MAX_CLASSES:
+    if found.data is None or not isinstance(network, Segmenter) or network.num_classes > MAX_CLASSES:
         return None
     names = classes_of(found.data.name, network.num_classes).names
     return None if names[0] == "class 0" else list(names)
@@ -135,7 +139,7 @@ def _check_request(out: Path, format: str) -> None:
 def _write(folder: Path, name: str, model: onnx.ModelProto, format: str, metadata: dict[str, str]) -> list[Path]:
     path = folder / name
     if format == "onnx":
-        path.write_bytes(model.SerializeToString())
+        write_bytes(path, model.SerializeToString())
         return [path]
     import openvino
 

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from stdc_lab.nn.blocks import ConvBN, ConvBNReLU
-from stdc_lab.nn.decoder import Smoothing
+from stdc_lab.nn.blocks import ConvBN, ConvBNReLU, Smoothing
 
 
 def folded(network: nn.Module, images: Tensor | None = None, *, merge_doubling: bool = True) -> nn.Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 from stdc_lab.data import Pixels
 from stdc_lab.data.files import decode, shown
 from stdc_lab.errors import DataError, StdcLabError
+from stdc_lab.files import writing
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -121,8 +122,8 @@ class VideoFile:
 
     def __init__(self, path: Path, rate: float) -> None:
         self._path, self._rate = path, rate
-        self._partial = path.with_name(path.stem + ".partial.mp4")
         self._writer: cv2.VideoWriter | None = None
+        self._written = ExitStack()
 
     def add(self, frame: Pixels) -> None:
         """Write a frame; an odd last row or column comes twice. Raises `StdcLabError` if no codec is there."""
@@ -130,7 +131,8 @@ class VideoFile:
         frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")  # the codec cannot do odd sizes
         if self._writer is None:
             codec = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._partial), codec, self._rate, (frame.shape[1], frame.shape[0]))
+            partial = self._written.enter_context(writing(self._path, ending=".partial.mp4"))
+            self._writer = cv2.VideoWriter(str(partial), codec, self._rate, (frame.shape[1], frame.shape[0]))
         if not self._writer.isOpened():
             raise StdcLabError(
                 f"{self._path}: cannot be written: this build of OpenCV has no codec for mp4v (MPEG-4), or the folder "
@@ -144,10 +146,7 @@ class VideoFile:
     def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
         if self._writer is not None:
             self._writer.release()
-        if kind is None and self._partial.exists():
-            self._partial.replace(self._path)
-        else:
-            self._partial.unlink(missing_ok=True)
+        self._written.__exit__(kind, *rest)
 
 
 def _files_of(path: Path) -> list[Path]:

@@ -7,16 +7,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from stdc_lab.data import CLASS_COLOURS, CLASS_NAMES, Pixels
-from stdc_lab.data.cityscapes import CITYSCAPES_COLOURS, CITYSCAPES_NAMES
+from stdc_lab.data import Pixels
+from stdc_lab.data.kinds import named_classes
 
 MAX_CLASSES = 255
 """Class maps are 8-bit, and 255 is kept for what is not labelled."""
-_KNOWN = {
-    "scenes": (CLASS_NAMES, CLASS_COLOURS),
-    "camvid": (CLASS_NAMES, CLASS_COLOURS),
-    "cityscapes": (CITYSCAPES_NAMES, CITYSCAPES_COLOURS),
-}
 _FIRST = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
 """Okabe and Ito's palette without black, which is kept for what is not labelled."""
 _STEPS = (20, 60, 95, 125, 155, 180, 205, 230, 250)
@@ -58,9 +53,9 @@ class Classes:
 
 def classes_of(dataset: str | None, num_classes: int) -> Classes:
     """Those of a data set by name; `class 0` … and colours made here if it is not known, or has another number."""
-    names, colours = _KNOWN.get(dataset or "", ((), None))
+    names, colours = named_classes().get(dataset or "", ((), None))
     if colours is not None and len(names) == num_classes:
-        return Classes(tuple(names), colours)
+        return Classes(names, colours)
     return Classes(tuple(f"class {index}" for index in range(num_classes)), generated_colours(num_classes))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,13 +16,15 @@ from stdc_lab.arithmetic import TRAINING, computing
 from stdc_lab.config.values import show_size
 from stdc_lab.data import IMAGE_MEAN, IMAGE_STD, Pixels
 from stdc_lab.data.files import resize_image
+from stdc_lab.data.kinds import named_classes
 from stdc_lab.deploy.comparison import ROWS, Row, compared, distinct_labels, panel, tile_width
 from stdc_lab.deploy.inputs import Input, VideoFile, open_video, read_image
 from stdc_lab.deploy.palette import MAX_CLASSES, Classes, classes_of
 from stdc_lab.deploy.pictures import coloured, indexed_png, overlaid, png, side_by_side
 from stdc_lab.errors import CheckpointError, ConfigError
-from stdc_lab.machine import choose_dtype, place, synchronise
-from stdc_lab.nn import StdcSegmenter, load_checkpoint, strip_heads
+from stdc_lab.files import write_bytes
+from stdc_lab.hardware.devices import choose_dtype, place, synchronise
+from stdc_lab.nn import OwnNetwork, Segmenter, load_checkpoint, strip_heads, title_of
 
 OnProgress = Callable[[str, int, int], None]
 """Told what is predicted, how many images or frames are done, and how many there are (0: not known)."""
@@ -33,7 +34,7 @@ OnProgress = Callable[[str, int, int], None]
 class Predictor:
     """A network in its inference form on its device, and how it is used."""
 
-    network: StdcSegmenter
+    network: Segmenter
     path: Path
     label: str
     """What it is called in pictures: the reference it is a trial of, the training's name, or the file's."""
@@ -68,17 +69,21 @@ class Speed:
 
 
 def load_predictor(
-    path: Path, device: torch.device, size: tuple[int, int] | None = None, dataset: str | None = None
+    path: Path,
+    device: torch.device,
+    size: tuple[int, int] | None = None,
+    dataset: str | None = None,
+    own: OwnNetwork | None = None,
 ) -> Predictor:
     """A predictor from one of our files.
 
     size: default: that of the training, if the file says so. dataset: by which the classes are named, default: that
-    of the training. Raises `CheckpointError` if the file cannot be read, or is a classifier's; `ConfigError` for a
-    data set with another number of classes.
+    of the training. own: see `load_checkpoint`. Raises `CheckpointError` if the file cannot be read, or is a
+    classifier's; `ConfigError` for a data set with another number of classes.
     """
-    found = load_checkpoint(path)
+    found = load_checkpoint(path, own)
     network = found.network
-    if not isinstance(network, StdcSegmenter):
+    if not isinstance(network, Segmenter):
         raise CheckpointError(f"{path}: got the weights of a classifier; allowed: those of a segmenter")
     if network.num_classes > MAX_CLASSES:
         raise CheckpointError(f"{path}: got {network.num_classes} classes; allowed: up to {MAX_CLASSES}, 8-bit maps")
@@ -89,9 +94,9 @@ def load_predictor(
     else:
         classes = classes_of(dataset or (data.name if data else None), network.num_classes)
     if dataset is not None and classes.names[0] == "class 0":
+        allowed = ", ".join(f"{name} ({len(names)})" for name, (names, _) in named_classes().items())
         raise ConfigError(
-            f"--dataset: got {dataset!r}, but {path} has {network.num_classes} classes; allowed: scenes or camvid "
-            "(11 classes), cityscapes (19)"
+            f"--dataset: got {dataset!r}, but {path} has {network.num_classes} classes; allowed: {allowed}"
         )
     named = (found.protocol.get("reference"), found.protocol.get("name"))
     stem = path.resolve().parent.name if path.stem in ("checkpoint", "last", "best") else path.stem
@@ -201,7 +206,7 @@ def predict_images(
         if beside:
             files["side"] = png(side_by_side(image, ids, classes))
         for kind, content in files.items():
-            written.append(write_file(out / f"{item.name}_{kind}.png", content))
+            written.append(write_bytes(out / f"{item.name}_{kind}.png", content, refused_out))
         speeds[0].whole_s += time.perf_counter() - started
         if len(predictors) > 1:
             others = [
@@ -211,7 +216,7 @@ def predict_images(
             rows.append(compared(item.name, image, [ids, *others], classes, width))
             if len(rows) == ROWS or number == len(inputs):
                 name = f"comparison-{-(-number // ROWS)}.png" if pages > 1 else "comparison.png"
-                written.append(write_file(out / name, png(_panel(rows, predictors))))
+                written.append(write_bytes(out / name, png(_panel(rows, predictors)), refused_out))
                 rows.clear()
         if on_progress is not None:
             on_progress("predicting", number, len(inputs))
@@ -245,17 +250,9 @@ def predict_video(
     return speed, path
 
 
-def write_file(path: Path, content: bytes) -> Path:
-    """Write a file that appears whole or not at all; gives its path. Raises `ConfigError` if it cannot be written."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise ConfigError(f"--out: {path}: cannot be written: {error.strerror}") from error
-    return path
+def refused_out(said: str) -> ConfigError:
+    """What to raise where the file of --out cannot be written."""
+    return ConfigError(f"--out: {said}")
 
 
 def _few(names: Sequence[str]) -> str:
@@ -264,7 +261,7 @@ def _few(names: Sequence[str]) -> str:
 
 def _panel(rows: Sequence[Row], predictors: Sequence[Predictor]) -> Pixels:
     notes = [
-        f"{show_size(predictor.size) if predictor.size else 'own size'}, arch_id {predictor.network.spec.arch_id}"
+        f"{show_size(predictor.size) if predictor.size else 'own size'}, {title_of(predictor.network)}"
         for predictor in predictors
     ]
     names = [predictor.label for predictor in predictors]

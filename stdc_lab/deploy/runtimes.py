@@ -17,12 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from stdc_lab.arithmetic import TIMING, TIMING_TF32, Arithmetic, computing
+from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.deploy.folding import folded
 from stdc_lab.deploy.graph import Logits, onnx_graph
 from stdc_lab.deploy.sessions import Call, onnxruntime_session, openvino_lacks, openvino_session
 from stdc_lab.deploy.winograd import with_winograd
 from stdc_lab.errors import ConfigError, StdcLabError
-from stdc_lab.machine import computes_natively, keep_freed_memory, not_native
+from stdc_lab.hardware.devices import computes_natively, not_native
+from stdc_lab.hardware.memory import keep_freed_memory
 from stdc_lab.records import Agreement
 
 
@@ -67,7 +69,13 @@ class Runtime:
     modules: tuple[str, ...] = ()
     compiles: bool = False
     keeps_memory: bool = False
+    engine: str = ""
     replaces: Callable[[torch.device], str | None] = lambda device: None
+
+    @property
+    def is_eager(self) -> bool:
+        """Whether it is what a study times unless it says otherwise, see `profiling.latency.measure_eager`."""
+        return self.engine == "eager"
 
     @property
     def arithmetic(self) -> Arithmetic:
@@ -164,14 +172,22 @@ NCHW: Literal["contiguous"] = "contiguous"
 ONNX = ("onnx", "onnxscript", "onnxruntime")
 OPENVINO = ("onnx", "onnxscript", "openvino")
 RUNTIMES = (
-    Runtime("eager", "PyTorch as it comes", "float32", NCHW, _eager, BOTH),
-    Runtime("channels_last", "eager, channels last in memory", "float32", CL, _channels_last, BOTH),
+    Runtime("eager", "PyTorch as it comes", "float32", NCHW, _eager, BOTH, engine="contiguous"),
+    Runtime("channels_last", "eager, channels last in memory", "float32", CL, _channels_last, BOTH, engine="eager"),
     Runtime("folded", "batch norm in the convolutions, doublings merged", "float32", CL, _folded, BOTH),
     Runtime("compile", "folded, torch.compile", "float32", CL, _compiled, BOTH, compiles=True),
     Runtime("winograd", "compile, wide 3×3 by Winograd", "float32", CL, _winograd, compiles=True),
-    Runtime("bf16", "folded, weights in bfloat16", "bfloat16", CL, _bf16),
-    Runtime("compile_bf16", "bf16, torch.compile", "bfloat16", CL, _compiled_bf16, compiles=True),
-    Runtime("winograd_bf16", "compile_bf16, wide 3×3 by Winograd", "bfloat16", CL, _winograd_bf16, compiles=True),
+    Runtime("bf16", "folded, weights in bfloat16", "bfloat16", CL, _bf16, engine="folded"),
+    Runtime("compile_bf16", "bf16, torch.compile", "bfloat16", CL, _compiled_bf16, compiles=True, engine="compile"),
+    Runtime(
+        "winograd_bf16",
+        "compile_bf16, wide 3×3 by Winograd",
+        "bfloat16",
+        CL,
+        _winograd_bf16,
+        compiles=True,
+        engine="winograd",
+    ),
     Runtime("onnxruntime", "ONNX Runtime", "float32", NCHW, _onnxruntime, ("cpu",), "onnx", ONNX, keeps_memory=True),
     Runtime("openvino", "OpenVINO", "float32", NCHW, _openvino, ("cpu",), "openvino", OPENVINO, keeps_memory=True),
     Runtime(
@@ -184,11 +200,21 @@ RUNTIMES = (
         "openvino",
         OPENVINO,
         keeps_memory=True,
+        engine="openvino",
         replaces=_openvino_without_bf16,
     ),
-    Runtime("cuda_tf32", "folded, TensorFloat-32", "tf32", CL, _cuda_tf32, ("cuda",), replaces=_cuda_without_tf32),
-    Runtime("cuda_fp16", "folded, weights in float16", "float16", CL, _cuda_fp16, ("cuda",)),
-    Runtime("cuda_bf16", "folded, weights in bfloat16", "bfloat16", CL, _cuda_bf16, ("cuda",)),
+    Runtime(
+        "cuda_tf32",
+        "folded, TensorFloat-32",
+        "tf32",
+        CL,
+        _cuda_tf32,
+        ("cuda",),
+        engine="folded",
+        replaces=_cuda_without_tf32,
+    ),
+    Runtime("cuda_fp16", "folded, weights in float16", "float16", CL, _cuda_fp16, ("cuda",), engine="folded"),
+    Runtime("cuda_bf16", "folded, weights in bfloat16", "bfloat16", CL, _cuda_bf16, ("cuda",), engine="folded"),
 )
 
 
@@ -211,6 +237,22 @@ def find_runtimes(names: Iterable[str], device: torch.device) -> tuple[Runtime, 
             raise ConfigError(f"--runtime: got {name!r}, but {reason}")
         found[name] = known[name]
     return tuple(found.values())
+
+
+def check_runtime(config: LatencyConfig, device: torch.device, where: str = "study") -> Runtime:
+    """The runtime that a study's latencies are measured in.
+
+    where: the study's file or name, for the message. Raises `ConfigError` if there is none of this name and dtype, or
+    it cannot run on the device, or the device only emulates the dtype: with what was got and what is allowed here.
+    """
+    named = [one for one in RUNTIMES if (one.engine or one.name, one.dtype) == (config.runtime, config.dtype)]
+    found = next((one for one in named if device.type in one.devices), next(iter(named), None))
+    reason = "there is no such runtime" if found is None else missing(found, device) or not_native(found.dtype, device)
+    if found is not None and reason is None:
+        return found
+    allowed = ", ".join(f"{one.engine or one.name} in {one.dtype}" for one in available(device))
+    got = f"{config.runtime!r} in {config.dtype}"
+    raise ConfigError(f"{where}: latency.runtime: got {got}, but {reason}; allowed here: {allowed}")
 
 
 def available(device: torch.device) -> tuple[Runtime, ...]:

@@ -20,10 +20,15 @@ from stdc_lab.arch import ArchSpec
 from stdc_lab.config.data import DataConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import CheckpointError, StdcLabError
-from stdc_lab.nn.backbone import StdcClassifier
-from stdc_lab.nn.released import LoadReport, Network, State, fill, released_state
-from stdc_lab.nn.segmenter import StdcSegmenter, build_classifier, build_model
+from stdc_lab.files import writing
+from stdc_lab.nn.network import Classifier, Segmenter, title_of
+from stdc_lab.nn.own import OwnNetwork, build_own
+from stdc_lab.nn.released import LoadReport, State
+from stdc_lab.nn.released import Network as Described
+from stdc_lab.nn.released_forms import released_form
+from stdc_lab.nn.segmenter import build_classifier, build_model
 
+Network = Segmenter | Classifier
 FORMAT = "stdc_lab checkpoint"
 FORMAT_VERSION = 1
 # A number that numpy made, such as the best accuracy, stands beside the weights in many a released file.
@@ -94,14 +99,13 @@ def save_checkpoint(path: Path, network: Network, protocol: Mapping[str, Any]) -
 
     `protocol` holds plain values only. Raises `CheckpointError` if the file cannot be written.
     """
-    heads = network.heads if isinstance(network, StdcSegmenter) else None
+    heads = network.heads if isinstance(network, Segmenter) else None
     content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "version": version("stdc_lab"),
-        "network": "segmenter" if isinstance(network, StdcSegmenter) else "classifier",
-        "arch_id": network.spec.arch_id,
-        "arch": network.spec.to_dict(),
+        "network": "segmenter" if isinstance(network, Segmenter) else "classifier",
+        **network.description,
         "num_classes": network.num_classes,
         "heads": None if heads is None else heads.model_dump(mode="json"),
         "protocol": dict(protocol),
@@ -110,8 +114,12 @@ def save_checkpoint(path: Path, network: Network, protocol: Mapping[str, Any]) -
     write_tensors(path, content)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read one of our files. Raises `CheckpointError` if it is none, or what it says of its network does not hold."""
+def load_checkpoint(path: Path, own: OwnNetwork | None = None) -> Checkpoint:
+    """Read one of our files. own: what builds the network of a file that is of a user's own; no other file needs it.
+
+    Raises `CheckpointError` if it is none, what it says of its network does not hold, or it is of another network of
+    the user's than `own`: a file alone never runs a user's code.
+    """
     content = read_tensors(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(
@@ -122,8 +130,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path}: format_version: got {content.get('format_version')!r}; allowed: {FORMAT_VERSION}; "
             f"it was written by stdc_lab {content.get('version')}"
         )
+    needed = content.get("own_network")
+    if needed is not None and (own is None or own.path != needed):
+        given = "" if own is None else f", not {own.path}"
+        raise CheckpointError(
+            f"{path}: of the user's own network {needed}{given}; its code runs only when it is asked for: --network "
+            f"{needed}"
+        )
     try:
-        network = _build(content)
+        network = _build(content, own if needed else None)
         network.load_state_dict(content["state"])
     except KeyError as error:
         raise CheckpointError(f"{path}: {error.args[0]}: missing") from error
@@ -132,7 +147,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(network.eval(), str(content.get("version")), dict(content.get("protocol") or {}))
 
 
-def load_backbone(network: StdcSegmenter, path: Path) -> None:
+def load_backbone(network: Segmenter, path: Path) -> None:
     """Fill a segmenter's backbone from a file of ours: a classifier's, or another segmenter's.
 
     Raises `CheckpointError` if the file's backbone is another one; the network is then unchanged.
@@ -143,21 +158,21 @@ def load_backbone(network: StdcSegmenter, path: Path) -> None:
     surplus = [name for name in theirs if name not in ours and not name.startswith("conv_last.")]
     if lacking or surplus:
         raise CheckpointError(
-            f"{path}: its backbone (arch_id {source.spec.arch_id}) is not this network's (arch_id "
-            f"{network.spec.arch_id}): {', '.join((lacking + surplus)[:3])} …"
+            f"{path}: its backbone ({title_of(source)}) is not this network's "
+            f"({title_of(network)}): {', '.join((lacking + surplus)[:3])} …"
         )
     network.backbone.load_state_dict({name: theirs[name] for name in ours})
 
 
-def load_released(network: Network, source: Path | str | State) -> LoadReport:
+def load_released(network: Described, source: Path | str | State) -> LoadReport:
     """Fill a segmenter or a classifier from a checkpoint of the released code, a file or its state dict.
 
     ImageNet weights come as `{"state_dict": …}`, segmentation weights as a plain state dict; the file may be of any
     PyTorch version. Raises `CheckpointError` that names what does not fit; the network is then unchanged.
     """
     if isinstance(source, Path | str):
-        return fill(network, read_released(Path(source)), str(source))
-    return fill(network, source)
+        return released_form(network.spec).fill(network, read_released(Path(source)), str(source))
+    return released_form(network.spec).fill(network, source, "released checkpoint")
 
 
 def read_released(path: Path) -> dict[str, Tensor]:
@@ -181,8 +196,10 @@ def save_released(path: Path, network: Network) -> tuple[str, ...]:
     A classifier becomes `{"state_dict": …}`, a segmenter a plain state dict. Raises `CheckpointError` for a network
     that the released code cannot build.
     """
-    state, restored = released_state(network)
-    write_tensors(path, {"state_dict": state} if isinstance(network, StdcClassifier) else state)
+    if not isinstance(network, Described):
+        raise CheckpointError(f"no checkpoint of a {title_of(network)} was released")
+    state, restored = released_form(network.spec).state_of(network)
+    write_tensors(path, {"state_dict": state} if isinstance(network, Classifier) else state)
     return restored
 
 
@@ -213,17 +230,16 @@ def read_tensors(path: Path) -> Any:
 
 def write_tensors(path: Path, content: Mapping[str, Any]) -> None:
     """Write tensors and plain values; the file appears whole or not at all. Raises `CheckpointError`."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        torch.save(dict(content), partial)
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
-        reason = error.strerror if isinstance(error, OSError) else _first_line(error)
-        raise CheckpointError(f"{path}: cannot be written: {reason}") from error
+    with writing(path, CheckpointError) as partial:
+        try:
+            torch.save(dict(content), partial)
+        except RuntimeError as error:  # PyTorch's word for a full disk
+            raise CheckpointError(f"{path}: cannot be written: {_first_line(error)}") from error
 
 
-def _build(content: Mapping[str, Any]) -> Network:
+def _build(content: Mapping[str, Any], own: OwnNetwork | None) -> Network:
+    if own is not None:
+        return build_own(own, content["num_classes"])
     spec = ArchSpec.from_dict(content["arch"])
     if content["network"] == "classifier":
         return build_classifier(spec, content["num_classes"])

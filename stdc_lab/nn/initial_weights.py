@@ -13,6 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from stdc_lab.nn.network import Classifier, Segmenter
+
 LINEAR_STD = 0.001
 
 
@@ -21,24 +23,27 @@ def fresh_seed() -> int:
     return int(torch.randint(2**63 - 1, (), device="cpu"))
 
 
-def initialise(network: nn.Module, seed: int) -> None:
+def initialise(network: Segmenter | Classifier, seed: int) -> None:
     """Random weights as the released code draws them, each layer's from its own generator, seeded by (seed, name).
 
     Convolutions: Kaiming, by fan-out in the backbone and by fan-in (slope 1) elsewhere. Linear layers: normal with
-    standard deviation 0.001. Norms: weight 1, bias 0, which is what they are made with. Layers whose shapes differ
-    share nothing. All is drawn on the CPU in float32, whatever the network's device and type are; on the meta device
-    nothing is.
+    standard deviation 0.001. Biases: 0. Norms: weight 1, bias 0, which is what they are made with. Layers whose shapes
+    differ share nothing. All is drawn on the CPU in float32, whatever the network's device and type are; on the meta
+    device nothing is.
     """
+    backbone = set(network.backbone.modules())
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            _draw(module.weight, _std(name, module), seed, name)
+            _draw(module.weight, _std(module, in_backbone=module in backbone), seed, name)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
-def _std(name: str, module: nn.Conv2d | nn.Linear) -> float:
+def _std(module: nn.Conv2d | nn.Linear, *, in_backbone: bool) -> float:
     if isinstance(module, nn.Linear):
         return LINEAR_STD
     outputs, inputs, height, width = module.weight.shape
-    if name.startswith("backbone."):
+    if in_backbone:
         return math.sqrt(2 / (outputs * height * width))
     return math.sqrt(1 / (inputs * height * width))
 

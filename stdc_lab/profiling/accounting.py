@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from stdc_lab.arch.operations import Kind, Operation, elements_of, within
+from stdc_lab.arch.graph import Kind, Operation, elements_of, within
 from stdc_lab.records import AccountRow, CounterAccount, CounterName
 
 
@@ -31,6 +31,7 @@ RULES: Mapping[CounterName, Mapping[Kind, Rule]] = MappingProxyType(
         "fvcore": {
             "batch norm": Rule(2),
             "global pooling": Rule(1, "read"),
+            "adaptive pooling": Rule(1, "read"),
             "nearest upsampling": Rule(1),
             "bilinear upsampling": Rule(4),
         },
@@ -49,10 +50,16 @@ RULES: Mapping[CounterName, Mapping[Kind, Rule]] = MappingProxyType(
 
 FUNCTIONS: tuple[Kind, ...] = (
     "global pooling",
+    "adaptive pooling",
+    "global max pooling",
+    "channel mean",
+    "channel maximum",
     "nearest upsampling",
     "bilinear upsampling",
     "concatenation",
     "sigmoid",
+    "leaky ReLU",
+    "one minus",
     "product",
     "sum",
     "square",

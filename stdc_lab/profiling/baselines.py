@@ -129,17 +129,16 @@ def count_baseline(name: str, network: nn.Module, size: tuple[int, int]) -> Prof
     """
     check_size(size)
     stages = stages_of(network, size)
-    macs = sum(stage.macs for stage in stages.values())
-    found = totals(network, size, macs)
+    found = totals(network, size)
     return ProfileResult(
         network=name,
         arch=None,
         arch_id=None,
-        head="cls",
+        task="cls",
         num_classes=stages[CLASSES_PART].output[0],
         size=size,
         num_params=sum(weights.numel() for weights in network.parameters()),
-        macs=macs,
+        macs=sum(stage.macs for stage in stages.values()),
         activations=sum(stage.activations for stage in stages.values()),
         counters=MacCounters(fvcore=found.fvcore, thop=found.thop, torch=found.torch_flops // FLOPS_PER_MAC),
         not_counted={"fvcore": found.fvcore_unsupported},

@@ -11,17 +11,30 @@ import torch
 from torch import nn
 
 from stdc_lab.arch import ArchSpec
-from stdc_lab.arch.theory import HeadName
+from stdc_lab.arch.spec import TaskName
 from stdc_lab.arithmetic import TIMING
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy.runtimes import Runtime
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import default_threads, environment
-from stdc_lab.nn import StdcClassifier, StdcSegmenter, load_checkpoint, strip_heads
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import default_threads
+from stdc_lab.nn import (
+    Classifier,
+    FamilySegmenter,
+    OwnNetwork,
+    OwnSegmenter,
+    Segmenter,
+    build_own,
+    load_checkpoint,
+    strip_heads,
+)
+from stdc_lab.nn.own import check_no_heads
 from stdc_lab.profiling.baselines import CLASSES, build_baseline, count_baseline, parts_of_baseline
 from stdc_lab.profiling.forecast import forecast_s
-from stdc_lab.profiling.latency import measure_latency
+from stdc_lab.profiling.latency import measure_eager
+from stdc_lab.profiling.own import count_own
+from stdc_lab.profiling.profile import CLASSES as DEFAULT_CLASSES
 from stdc_lab.profiling.profile import build, count
 from stdc_lab.profiling.ranking import measure_runtimes
 from stdc_lab.profiling.stages import measure_stages
@@ -40,22 +53,30 @@ class Subject:
 
     @property
     def is_ours(self) -> bool:
-        """Whether theory knows it."""
-        return isinstance(self.network, StdcSegmenter | StdcClassifier)
+        """Whether it says what its parts are."""
+        return isinstance(self.network, Segmenter | Classifier)
 
 
-def subject_of_spec(name: str, spec: ArchSpec, head: HeadName, num_classes: int | None = None) -> Subject:
+def subject_of_spec(name: str, spec: ArchSpec, task: TaskName, num_classes: int | None = None) -> Subject:
     """An architecture with fresh weights, which cost what trained ones do."""
-    return Subject(name, build(spec, head, num_classes))
+    return Subject(name, build(spec, task, num_classes))
 
 
-def subject_of_checkpoint(path: Path, head: HeadName) -> Subject:
-    """The deployed network of one of our checkpoints. Raises `CheckpointError`, `StdcLabError` for the other head."""
-    network = load_checkpoint(path).network
-    held: HeadName = "seg" if isinstance(network, StdcSegmenter) else "cls"
-    if held != head:
-        raise StdcLabError(f"{path}: holds a {'segmenter' if held == 'seg' else 'classifier'}: use --head {held}")
-    return Subject(path.stem, strip_heads(network) if isinstance(network, StdcSegmenter) else network, trained=True)
+def subject_of_own(own: OwnNetwork, num_classes: int | None = None) -> Subject:
+    """A user's own segmenter, with the weights that its code gives it. Raises `ConfigError`."""
+    return Subject(own.path, build_own(own, num_classes or DEFAULT_CLASSES["seg"], seed=0))
+
+
+def subject_of_checkpoint(path: Path, task: TaskName, own: OwnNetwork | None = None) -> Subject:
+    """The deployed network of one of our checkpoints. own: see `load_checkpoint`.
+
+    Raises `CheckpointError`, `StdcLabError` for the other task.
+    """
+    network = load_checkpoint(path, own).network
+    held: TaskName = "seg" if isinstance(network, Segmenter) else "cls"
+    if held != task:
+        raise StdcLabError(f"{path}: holds a {'segmenter' if held == 'seg' else 'classifier'}: use --task {held}")
+    return Subject(path.stem, strip_heads(network) if isinstance(network, Segmenter) else network, trained=True)
 
 
 def subject_of_baseline(name: str, num_classes: int | None = None) -> Subject:
@@ -106,17 +127,20 @@ def profile_together(
     where = environment(device, config.threads or default_threads(), TIMING)
     for start, size in zip(range(0, len(results), len(subjects)), request.sizes, strict=True):
         found = results[start : start + len(subjects)]
-        here = config.model_copy(update={"size": size})
+        here = config.replace(size=size)
         timed = _time(subjects, found, request, here, device, tell, on_forecast if start == 0 else None)
-        results[start : start + len(subjects)] = [one.model_copy(update={"environment": where}) for one in timed]
+        results[start : start + len(subjects)] = [one.replace(environment=where) for one in timed]
     return results
 
 
 def _count(subject: Subject, size: tuple[int, int], request: Request) -> ProfileResult:
     network = subject.network
-    if isinstance(network, StdcSegmenter | StdcClassifier):
+    if isinstance(network, OwnSegmenter):
+        check_no_heads(network.path, request.heads)
+        return count_own(network, size).replace(network=subject.name)
+    if isinstance(network, FamilySegmenter | Classifier):
         found = count(network, size, heads=request.heads, depth=request.depth)
-        return found.model_copy(update={"network": subject.name})
+        return found.replace(network=subject.name)
     return count_baseline(subject.name, network, size)
 
 
@@ -130,7 +154,7 @@ def _time(
     on_forecast: Callable[[float, float], None] | None,
 ) -> list[ProfileResult]:
     networks = {subject.name: subject.network for subject in subjects}
-    latencies = measure_latency(
+    latencies = measure_eager(
         networks, config, device, lambda share: tell("timing", share), reference=request.reference
     )
     if request.runtimes and on_forecast is not None:
@@ -156,12 +180,10 @@ def _time(
             on_progress=tell,
         )
     return [
-        result.model_copy(
-            update={
-                "latency": latencies[subject.name],
-                "stage_latencies": stages.get(subject.name),
-                "runtimes": tuple(one for one in ranked if one.network == subject.name),
-            }
+        result.replace(
+            latency=latencies[subject.name],
+            stage_latencies=stages.get(subject.name),
+            runtimes=tuple(one for one in ranked if one.network == subject.name),
         )
         for subject, result in zip(subjects, counted, strict=True)
     ]

@@ -11,38 +11,24 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils import flop_counter
 from torch.utils.flop_counter import FlopCounterMode
 
-from stdc_lab.arch.operations import Operation, operations
+from stdc_lab.arch.costs import operations
+from stdc_lab.arch.graph import Operation
 from stdc_lab.deploy.graph import Logits
 from stdc_lab.errors import StdcLabError
-from stdc_lab.nn import StdcSegmenter
-from stdc_lab.nn.backbone import StdcClassifier
+from stdc_lab.nn import Classifier, FamilySegmenter
 from stdc_lab.profiling.accounting import account, unseen_functions
 from stdc_lab.records import CounterAccount, MacCounters
 
 FLOPS_PER_MAC = 2
 MIN_SIDE = 32
-QUICKLY_COMPUTED = 2 * 10**10
-"""Multiply-accumulates that are computed sooner than the meta device, which imports a compiler, is made ready."""
-NOTHING_TO_COUNT: dict[Any, Callable[..., int]] = dict.fromkeys(
-    (
-        torch.ops.aten.upsample_nearest2d.vec,
-        torch.ops.aten.upsample_nearest2d.default,
-        torch.ops.aten.upsample_bilinear2d.vec,
-        torch.ops.aten.upsample_bilinear2d.default,
-    ),
-    lambda *_, **__: 0,
-)
-"""To find convolutions in these, PyTorch's counter would take them apart, for which PyTorch imports sympy."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +36,8 @@ class Counted:
     """All counters' answers, what each is made of, and what each of them met and did not count."""
 
     counters: MacCounters
-    accounts: tuple[CounterAccount, ...]
-    not_counted: dict[str, dict[str, int]]
+    accounts: tuple[CounterAccount, ...] = ()
+    not_counted: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 class Totals(NamedTuple):
@@ -63,16 +49,16 @@ class Totals(NamedTuple):
     fvcore_unsupported: dict[str, int]
 
 
-def count_macs(network: StdcSegmenter | StdcClassifier, size: tuple[int, int]) -> Counted:
+def count_macs(network: FamilySegmenter | Classifier, size: tuple[int, int]) -> Counted:
     """Count a network on the CPU, one image of `size` (height x width), the main logits returned.
 
-    The network is left as it was: counters that add buffers or hooks get a copy, and where it is large those that can
-    count without computing get it on the meta device. Raises `StdcLabError` for a size that no network takes.
+    The network is left as it was: counters that need not compute get a copy on the meta device.
+    Raises `StdcLabError` for a size that no network takes.
     """
     check_size(size)
     done = operations_of(network, size)
     theory = sum(operation.macs for operation in done)
-    found = totals(network, size, theory)
+    found = totals(network, size)
     return Counted(
         MacCounters(theory=theory, fvcore=found.fvcore, thop=found.thop, torch=found.torch_flops // FLOPS_PER_MAC),
         (
@@ -84,22 +70,21 @@ def count_macs(network: StdcSegmenter | StdcClassifier, size: tuple[int, int]) -
     )
 
 
-def totals(network: nn.Module, size: tuple[int, int], macs: int) -> Totals:
-    """What the counters report of any network of images, which has about so many `macs`; it is left as it was."""
+def totals(network: nn.Module, size: tuple[int, int]) -> Totals:
+    """What the counters report of any network of images; it is left as it was."""
     images = torch.zeros(1, 3, *size)
     graph = Logits(network).eval()
-    device = "meta" if macs > QUICKLY_COMPUTED else "cpu"
-    sketch, shape = copy.deepcopy(graph).to(device), images.to(device)
-    flops, thop = _by_torch(sketch, shape), by_thop(sketch, shape)
-    return Totals(flops, thop, *_by_fvcore(graph, images))
+    sketch, shape = copy.deepcopy(graph).to("meta"), images.to("meta")
+    flops, thop = by_torch(sketch, shape), by_thop(sketch, shape)
+    return Totals(flops, thop, *by_fvcore(graph, images))
 
 
-def operations_of(network: StdcSegmenter | StdcClassifier, size: tuple[int, int]) -> tuple[Operation, ...]:
+def operations_of(network: FamilySegmenter | Classifier, size: tuple[int, int]) -> tuple[Operation, ...]:
     """What a network runs for one image, by theory: all its training heads included."""
-    heads = network.heads if isinstance(network, StdcSegmenter) else None
-    head: Literal["seg", "cls"] = "seg" if isinstance(network, StdcSegmenter) else "cls"
+    heads = network.heads if isinstance(network, FamilySegmenter) else None
+    task: Literal["seg", "cls"] = "seg" if isinstance(network, FamilySegmenter) else "cls"
     if heads is None:
-        return operations(network.spec, size, network.num_classes, head=head)
+        return operations(network.spec, size, network.num_classes, task=task)
     return operations(
         network.spec, size, network.num_classes, auxiliary=heads.auxiliary, detail_strides=heads.detail_strides
     )
@@ -112,39 +97,23 @@ def check_size(size: Sequence[Any]) -> None:
         raise StdcLabError(f"size: got {size!r}; allowed: height and width, whole numbers from {MIN_SIDE}")
 
 
-def _training_heads(network: StdcSegmenter | StdcClassifier) -> tuple[str, ...]:
+def _training_heads(network: FamilySegmenter | Classifier) -> tuple[str, ...]:
     """The paths of the heads whose output is not the main logits."""
-    if not isinstance(network, StdcSegmenter) or network.heads is None:
+    if not isinstance(network, FamilySegmenter) or network.heads is None:
         return ()
     auxiliary = tuple(f"auxiliary head at 1/{stride}" for stride in network.auxiliary_heads)
     return auxiliary + tuple(f"detail head at 1/{stride}" for stride in network.detail_heads)
 
 
-def _by_torch(graph: nn.Module, images: Tensor) -> int:
-    counter = FlopCounterMode(display=False, custom_mapping=NOTHING_TO_COUNT)
-    with _compiler_left_out(), counter, torch.inference_mode():
+def by_torch(graph: nn.Module, images: Tensor) -> int:
+    """PyTorch's count, in FLOPs."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
         graph(images)
     return int(counter.get_total_flops())
 
 
-@contextmanager
-def _compiler_left_out() -> Iterator[None]:
-    """To keep its compiler out of the counter PyTorch would first import it, which takes longer than all counting.
-
-    It asks for an attribute of the function that is to be kept from it; where that is otherwise, it is imported.
-    """
-    function = getattr(flop_counter._FlopCounterMode.__torch_dispatch__, "__wrapped__", None)
-    if function is None or hasattr(function, "__dynamo_disable"):
-        yield
-        return
-    setattr(function, "__dynamo_disable", function)
-    try:
-        yield
-    finally:
-        delattr(function, "__dynamo_disable")
-
-
-def _by_fvcore(graph: nn.Module, images: Tensor) -> tuple[int, dict[str, int]]:
+def by_fvcore(graph: nn.Module, images: Tensor) -> tuple[int, dict[str, int]]:
+    """fvcore's count, and which operations it has no rule for, and how often."""
     with warnings.catch_warnings():
         # fvcore is not maintained: it reaches for parts of torch that warn of their end.
         warnings.simplefilter("ignore")

@@ -15,7 +15,9 @@ from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.data import IMAGE_MEAN, IMAGE_STD, render_scene
 from stdc_lab.deploy.folding import settle_norms
 from stdc_lab.deploy.graph import Logits
-from stdc_lab.machine import cpu_threads, default_threads, machine_lock, place
+from stdc_lab.hardware.devices import place
+from stdc_lab.hardware.threads import cpu_threads, default_threads
+from stdc_lab.machine import machine_lock
 from stdc_lab.profiling.intervals import INTERVAL_IS, is_noisy, median_interval, precision_of, spread_of
 from stdc_lab.profiling.memory import lack_of_memory, peak_memory
 from stdc_lab.profiling.timing import OnProgress, Turns, take_turns, timed, times_as_fast
@@ -33,7 +35,7 @@ class _OfTurns(TypedDict):
     confidence: float
 
 
-def measure_latency(
+def measure_eager(
     networks: Mapping[str, nn.Module],
     config: LatencyConfig,
     device: torch.device,
@@ -41,13 +43,13 @@ def measure_latency(
     *,
     reference: str | None = None,
 ) -> dict[str, LatencyResult]:
-    """Time networks (inference form, eager, channels-last) at batch 1 under the machine's lock, taking turns.
+    """Time networks (inference form, eager, float32, channels-last) under the machine's lock, taking turns.
 
     Results say how many times as fast as the `reference` each is, if one of the names is given. `on_progress` hears
     the share that is done. The networks are moved to the device, channels-last.
     """
     threads = config.threads or default_threads()
-    images = _noise((1, 3, *config.size)).to(device=device, memory_format=torch.channels_last)
+    images = _noise(config.input_shape).to(device=device, memory_format=torch.channels_last)
     graphs = {name: place(Logits(network), device).eval() for name, network in networks.items()}
     with machine_lock(alone=True), cpu_threads(threads), computing(TIMING), torch.inference_mode():
         works = {name: work(graph, images) for name, graph in graphs.items()}
@@ -62,10 +64,10 @@ def measure_latency(
             **of_turns(turns, name),
             device=str(device),
             threads=threads,
-            input_shape=(1, 3, *config.size),
+            input_shape=config.input_shape,
             precision=config.precision,
             arithmetic=ran,
-        ).model_copy(update={"peak_memory_bytes": memory[name], **against(turns, name, reference)})
+        ).replace(peak_memory_bytes=memory[name], **against(turns, name, reference))
         for name in turns.names
     }
 

@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from stdc_lab.arithmetic import TIMING, computing
-from stdc_lab.machine import cpu_threads, machine_lock, place
+from stdc_lab.hardware.devices import place
+from stdc_lab.hardware.threads import cpu_threads
+from stdc_lab.machine import machine_lock
 from stdc_lab.profiling.timing import timed
 
 

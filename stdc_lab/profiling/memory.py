@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import is_out_of_memory
+from stdc_lab.hardware.memory import is_out_of_memory
 
 STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stdc_lab.arch.operations import Operation, peak
-from stdc_lab.arch.theory import Part
+from stdc_lab.arch.costs import Part, peak
+from stdc_lab.arch.graph import Operation
 from stdc_lab.records import StageCost
 
 
@@ -14,4 +14,4 @@ def stage_cost(part: Part, done: Sequence[Operation], depth: int, path: str = ""
     path = f"{path}/{part.name}" if path else part.name
     inner = part.parts if depth > 1 else ()
     costs = tuple(stage_cost(inside, done, depth - 1, path) for inside in inner)
-    return StageCost.of(part).model_copy(update={"peak_activations": peak(done, path).elements, "parts": costs})
+    return StageCost.of(part).replace(peak_activations=peak(done, path).elements, parts=costs)

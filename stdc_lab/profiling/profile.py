@@ -7,19 +7,21 @@ from collections.abc import Callable
 import torch
 
 from stdc_lab.arch import ArchSpec, analyse
-from stdc_lab.arch.operations import Operation, peak
-from stdc_lab.arch.theory import HeadName
+from stdc_lab.arch.costs import peak
+from stdc_lab.arch.graph import Operation
+from stdc_lab.arch.spec import TaskName
 from stdc_lab.arithmetic import TIMING
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import default_threads, environment
-from stdc_lab.nn import StdcClassifier, StdcSegmenter, build_classifier, build_model
-from stdc_lab.profiling.counters import count_macs, operations_of
-from stdc_lab.profiling.latency import measure_latency
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import default_threads
+from stdc_lab.nn import Classifier, FamilySegmenter, build_classifier, build_model
+from stdc_lab.profiling.counters import Counted, check_size, count_macs
 from stdc_lab.profiling.parts import stage_cost
 from stdc_lab.profiling.published import count_released_form, published_account
-from stdc_lab.records import LatencyResult, ProfileResult, TrainingCost
+from stdc_lab.profiling.ranking import measure_latency
+from stdc_lab.records import LatencyResult, MacCounters, ProfileResult, TrainingCost
 
 CLASSES = {"seg": 19, "cls": 1000}
 """How many, unless said: Cityscapes' and ImageNet's."""
@@ -29,78 +31,82 @@ def profile(
     spec: ArchSpec,
     *,
     num_classes: int | None = None,
-    head: HeadName = "seg",
+    task: TaskName = "seg",
     heads: TrainingHeads | None = None,
     depth: int = 1,
     latency: LatencyConfig | None = None,
     timed: bool = True,
+    counters: bool = True,
     device: torch.device | None = None,
-    compare_with: tuple[str, ArchSpec] | None = None,
+    compared_with: tuple[str, ArchSpec] | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> ProfileResult:
-    """Parameters, MACs by several counters, feature maps, part by part, and (if `timed`) the latency at batch 1.
+    """Parameters, MACs by several counters, feature maps, part by part, and (if `timed`) the latency.
 
-    `head`: the segmenter or the classifier. `heads`: also what the segmenter with these training heads costs; it is
+    `task`: the segmenter or the classifier. `heads`: also what the segmenter with these training heads costs; it is
     counted, the deployed network is timed. `depth`: 1 stages, 2 modules, 3 blocks as well. The latency is of untrained
-    weights, which cost the same. Size, threads and duration are in `latency`. `compare_with`: a segmenter by name that
-    is timed in turns with this one; the result says how many times as fast as it this one is.
+    weights, which cost the same. Size, batch, runtime, threads and duration are in `latency`. `compared_with`: a
+    segmenter by name that is timed in turns with this one, in the same runtime; the result says how many times as fast
+    as it this one is. `counters`: whether fvcore, thop and PyTorch's counter run too; theory always does.
 
-    Raises `StdcLabError` for training heads on a classifier.
+    Raises `StdcLabError` for training heads on a classifier, and as `measure_latency` does.
     """
-    if heads is not None and head != "seg":
-        raise StdcLabError("heads: training heads belong to the segmenter; a classifier (head cls) has none")
+    if heads is not None and task != "seg":
+        raise StdcLabError("heads: training heads belong to the segmenter; a classifier (task cls) has none")
     config = latency or LatencyConfig()
     device = device or torch.device("cpu")
-    network = build(spec, head, num_classes)
-    result = count(network, config.size, heads=heads, depth=depth)
+    network = build(spec, task, num_classes)
+    result = count(network, config.size, heads=heads, depth=depth, counters=counters)
     if not timed:
         return result
-    measured = _measured(network, spec, compare_with, config, device, on_progress)
+    measured = _measured(network, spec, compared_with, config, device, on_progress)
     threads = config.threads or default_threads()
-    return result.model_copy(update={"latency": measured, "environment": environment(device, threads, TIMING)})
+    return result.replace(latency=measured, environment=environment(device, threads, TIMING))
 
 
 def _measured(
-    network: StdcSegmenter | StdcClassifier,
+    network: FamilySegmenter | Classifier,
     spec: ArchSpec,
-    compare_with: tuple[str, ArchSpec] | None,
+    compared_with: tuple[str, ArchSpec] | None,
     config: LatencyConfig,
     device: torch.device,
     on_progress: Callable[[float], None] | None,
 ) -> LatencyResult:
-    if compare_with is None or compare_with[1].arch_id == spec.arch_id:
+    if compared_with is None or compared_with[1].arch_id == spec.arch_id:
         alone = measure_latency({"network": network}, config, device, on_progress)["network"]
-        same = {} if compare_with is None else {"reference": compare_with[0], "times_as_fast": 1.0}
-        return alone.model_copy(update=same)
-    name, other = compare_with
+        same = {} if compared_with is None else {"reference": compared_with[0], "times_as_fast": 1.0}
+        return alone.replace(**same)
+    name, other = compared_with
     networks = {"network": network, name: build_model(other, network.num_classes)}
     return measure_latency(networks, config, device, on_progress, reference=name)["network"]
 
 
-def build(spec: ArchSpec, head: HeadName, num_classes: int | None = None) -> StdcSegmenter | StdcClassifier:
+def build(spec: ArchSpec, task: TaskName, num_classes: int | None = None) -> FamilySegmenter | Classifier:
     """The deployed segmenter (default 19 classes), or the classifier (1,000)."""
-    classes = CLASSES[head] if num_classes is None else num_classes
-    return build_model(spec, classes) if head == "seg" else build_classifier(spec, classes)
+    classes = CLASSES[task] if num_classes is None else num_classes
+    return build_model(spec, classes) if task == "seg" else build_classifier(spec, classes)
 
 
 def count(
-    network: StdcSegmenter | StdcClassifier,
+    network: FamilySegmenter | Classifier,
     size: tuple[int, int],
     *,
     heads: TrainingHeads | None = None,
     depth: int = 1,
+    counters: bool = True,
 ) -> ProfileResult:
     """All of a profile that needs no clock, of a deployed network; see `profile`."""
     spec, classes = network.spec, network.num_classes
-    head: HeadName = "seg" if isinstance(network, StdcSegmenter) else "cls"
-    counted = count_macs(network, size)
-    done = operations_of(network, size)
-    theory = analyse(spec, size, classes, head=head)
+    task: TaskName = "seg" if isinstance(network, FamilySegmenter) else "cls"
+    check_size(size)
+    theory = analyse(spec, size, classes, task=task)
+    done = theory.operations
+    counted = count_macs(network, size) if counters else Counted(MacCounters(theory=theory.cost.macs))
     most = peak(done)
     return ProfileResult(
         arch=spec,
         arch_id=spec.arch_id,
-        head=head,
+        task=task,
         num_classes=classes,
         size=size,
         num_params=theory.cost.num_params,
@@ -111,8 +117,8 @@ def count(
         counters=counted.counters,
         accounts=counted.accounts,
         not_counted=counted.not_counted,
-        released_form=count_released_form(network, size) if isinstance(network, StdcClassifier) else None,
-        published=published_account(spec, size, classes) if head == "cls" else None,
+        released_form=count_released_form(network, size) if counters else None,
+        published=published_account(spec, size, classes) if task == "cls" else None,
         stages=tuple(stage_cost(part, done, depth) for part in theory.parts),
         training=None if heads is None else _training_cost(spec, classes, heads, size),
     )
@@ -121,8 +127,8 @@ def count(
 def _training_cost(spec: ArchSpec, num_classes: int, heads: TrainingHeads, size: tuple[int, int]) -> TrainingCost:
     network = build_model(spec, num_classes, heads)
     counted = count_macs(network, size)
-    done = operations_of(network, size)
     theory = analyse(spec, size, num_classes, auxiliary=heads.auxiliary, detail_strides=heads.detail_strides)
+    done = theory.operations
     return TrainingCost(
         heads=heads,
         num_params=theory.cost.num_params,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,21 +17,34 @@ from stdc_lab.deploy.runtimes import (
     Source,
     check,
     check_rounding,
+    check_runtime,
     compare,
     expected_logits,
     start,
 )
 from stdc_lab.deploy.sessions import Call as Run
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import computes_natively, cpu_threads, default_threads, machine_lock
-from stdc_lab.profiling.latency import against, of_turns, sample_images, shape_of, summarise, with_settled_norms, work
+from stdc_lab.hardware.devices import computes_natively
+from stdc_lab.hardware.threads import cpu_threads, default_threads
+from stdc_lab.machine import machine_lock
+from stdc_lab.profiling.latency import (
+    against,
+    measure_eager,
+    of_turns,
+    sample_images,
+    shape_of,
+    summarise,
+    with_settled_norms,
+    work,
+)
 from stdc_lab.profiling.memory import check_memory, lack_of_memory, peak_memory
-from stdc_lab.profiling.timing import Call, Turns, take_turns, timed
+from stdc_lab.profiling.timing import Call, OnProgress, Turns, take_turns, timed
 from stdc_lab.records import Agreement, LatencyResult, RuntimeResult
 
 Key = tuple[str, str]
 """A network's name and a runtime's."""
 Tell = Callable[[str, float], None]
+MAKING = "making"
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,42 @@ class _Running:
     call: Run
     agreement: Agreement
     memory: int | None
+    making_s: float
+
+
+def measure_latency(
+    networks: Mapping[str, nn.Module],
+    config: LatencyConfig,
+    device: torch.device,
+    on_progress: OnProgress | None = None,
+    *,
+    reference: str | None = None,
+) -> dict[str, LatencyResult]:
+    """Time networks with untrained weights in the runtime that the configuration names, taking turns.
+
+    Results say how many times as fast as the `reference` each is, if one of the names is given. `on_progress` hears
+    the share that is done: half of it is making, where the runtime has to be made. Raises `ConfigError` for a runtime
+    that cannot be had here, `StdcLabError` if one of the networks fails in it or its logits are not those of float32
+    eager PyTorch.
+    """
+    runtime = check_runtime(config, device)
+    if runtime.is_eager:
+        return measure_eager(networks, config, device, on_progress, reference=reference)
+
+    def tell(what: str, share: float) -> None:
+        if on_progress is not None:
+            on_progress((share if what.startswith(MAKING) else 1 + share) / 2)
+
+    beside = None if reference is None else (reference, runtime.name)
+    found = measure_runtimes(
+        networks, [runtime], config, device, batches=(config.batch,), reference=beside, on_progress=tell
+    )
+    said = {"runtime": config.runtime, "dtype": config.dtype, "reference": reference}
+    latencies = {one.network: one.latency.replace(**said) for one in found if one.latency is not None}
+    failed = [f"{one.network}: {one.reason}" for one in found if one.latency is None]
+    if failed:
+        raise StdcLabError(f"not timed in {config}: {'; '.join(failed)}")
+    return {name: latencies[name] for name in networks}
 
 
 def measure_runtimes(
@@ -106,13 +156,15 @@ def _start_all(
     expected: Tensor | None = None
     source = Source(network, images)
     for number, runtime in enumerate(runtimes):
-        tell(f"making {name} in {runtime.name}", number / len(runtimes))
+        tell(f"{MAKING} {name} in {runtime.name}", number / len(runtimes))
         agreement = None
         try:
             check_memory(needed.get(name, 0.0) * len(images), images.device)
             with lack_of_memory():
                 expected = expected_logits(network, images) if expected is None else expected
+                begun = time.monotonic()
                 call = start(runtime, source, torch.get_num_threads())
+                making_s = time.monotonic() - begun
                 agreement = compare(expected, call(images), weights)
                 memory = None if runtime.keeps_memory else peak_memory(work(call, images), images.device)
             needed[name] = max(needed.get(name, 0.0), (memory or 0) / len(images))
@@ -121,7 +173,7 @@ def _start_all(
         except StdcLabError as error:
             failed.append(_result(name, runtime, images, agreement=agreement, reason=str(error)))
         else:
-            running[name, runtime.name] = _Running(runtime, call, agreement, memory)
+            running[name, runtime.name] = _Running(runtime, call, agreement, memory, making_s)
     return running, failed
 
 
@@ -154,7 +206,7 @@ def _ranked(
             arithmetic=None if one.runtime.modules else describe(one.runtime.arithmetic, images.device),
         )
         compared = against(turns, name, None if reference is None else _joined(reference))
-        latency = latency.model_copy(update={"peak_memory_bytes": one.memory, **compared})
+        latency = latency.replace(peak_memory_bytes=one.memory, making_s=one.making_s, **compared)
         results.append(_result(key[0], one.runtime, images, latency=latency, agreement=one.agreement))
     return sorted(results, key=lambda result: result.latency.median_ms if result.latency else 0.0)
 

@@ -15,8 +15,10 @@ from stdc_lab.arithmetic import TIMING, computing
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.deploy.graph import Logits
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import cpu_threads, default_threads, machine_lock, place
-from stdc_lab.nn import StdcClassifier, StdcSegmenter
+from stdc_lab.hardware.devices import place
+from stdc_lab.hardware.threads import cpu_threads, default_threads
+from stdc_lab.machine import machine_lock
+from stdc_lab.nn import Classifier, Segmenter
 from stdc_lab.profiling.intervals import median_interval
 from stdc_lab.profiling.timing import take_turns, timed
 from stdc_lab.records import StageLatencies, StageLatency
@@ -49,7 +51,7 @@ def measure_stages(
 
     with machine_lock(alone=True), cpu_threads(threads), computing(TIMING), torch.inference_mode():
         calls = {"whole": timed(lambda: graph(images), device), "watched": timed(watched, device)}
-        turns = take_turns(calls, config.model_copy(update={"attempts": 1}))
+        turns = take_turns(calls, config.replace(attempts=1))
     whole = turns.of("whole")
     # Without those of the warm-up and of the gaps between blocks.
     milliseconds = np.array(watch.milliseconds[-len(turns.counted) :])[turns.counted]
@@ -73,16 +75,11 @@ def measure_stages(
 
 def parts_of(network: nn.Module) -> dict[str, nn.Module]:
     """The modules of a network in the order in which they run, by the names of theory's parts."""
-    if not isinstance(network, StdcSegmenter | StdcClassifier):
+    if not isinstance(network, Segmenter | Classifier):
         raise StdcLabError(f"stages: got {type(network).__name__}; allowed: a segmenter or classifier of stdc_lab")
-    if isinstance(network, StdcSegmenter) and network.heads is not None:
+    if isinstance(network, Segmenter) and network.heads is not None:
         raise StdcLabError("stages: got a network with training heads; allowed: the deployed one (strip_heads)")
-    parts = {f"stage {number}": stage for number, stage in network.backbone.stages.items()}
-    if network.backbone.conv_last is not None:
-        parts["conv_last"] = network.backbone.conv_last
-    if isinstance(network, StdcSegmenter):
-        return {**parts, "decoder": network.decoder, "head": network.head}
-    return {**parts, "hidden": network.hidden, "classes": network.classes}
+    return network.parts()
 
 
 class Watch:

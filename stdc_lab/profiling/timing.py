@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from stdc_lab.config.latency import LatencyConfig
-from stdc_lab.machine import synchronise
+from stdc_lab.hardware.devices import synchronise
 from stdc_lab.profiling.intervals import confidence_of_look, is_noisy, median_interval
 
 Call = Callable[[], float]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from stdc_lab.arch import ArchSpec
 from stdc_lab.config.data import DataConfig
+from stdc_lab.config.study import ScorerConfig
 from stdc_lab.config.training import LossConfig, TrainConfig
 from stdc_lab.records.profiles import Environment
 
@@ -31,7 +32,12 @@ class Circumstances:
 
 
 def trial_key(
-    arch: ArchSpec, train: TrainConfig, data: DataConfig, seed: int, here: Circumstances | None = None
+    arch: ArchSpec,
+    train: TrainConfig,
+    data: DataConfig,
+    seed: int,
+    here: Circumstances | None = None,
+    scorer: ScorerConfig | None = None,
 ) -> str:
     """Sixteen hexadecimal digits for a training: architecture, heads, training, data, sizes, seed and circumstances.
 
@@ -51,6 +57,8 @@ def trial_key(
         "contents": None if here is None else here.contents,
         "seed": seed,
     }
+    if scorer is not None and scorer != ScorerConfig():
+        inputs["scorer"] = scorer.model_dump(mode="json", exclude_defaults=True)
     return _digest(inputs)
 
 
@@ -65,7 +73,7 @@ def _in_effect(train: TrainConfig) -> TrainConfig:
         idle |= {name for name in LossConfig.model_fields if name.startswith("detail_")}
     loss = LossConfig.model_validate(train.loss.model_dump(exclude=idle))
     workers = TrainConfig.model_fields["data_workers"].default
-    return train.model_copy(update={"loss": loss, "data_workers": workers})
+    return train.replace(loss=loss, data_workers=workers)
 
 
 def profile_key(
@@ -74,7 +82,7 @@ def profile_key(
     *,
     num_classes: int,
     input_shape: tuple[int, int, int, int],
-    head: Literal["seg", "cls"] = "seg",
+    task: Literal["seg", "cls"] = "seg",
     runtime: str = "eager",
     dtype: str = "float32",
     compared_with: str | None = None,
@@ -88,7 +96,7 @@ def profile_key(
     inputs = {
         "version": KEY_VERSION,
         "arch_id": arch_id,
-        "head": head,
+        "head": task,  # its name when the first keys were made
         "num_classes": num_classes,
         "input_shape": input_shape,
         "runtime": runtime,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from stdc_lab.arch.theory import Part
+from stdc_lab.arch.costs import Part
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.config.values import Arch, Extent, Size, Value
 
@@ -32,7 +32,7 @@ class Environment(Value):
 
 
 class LatencyResult(Value):
-    """Latency of one network in one runtime, for one shape of input."""
+    """Latency of a call of one network in one runtime, for one shape of input; of a batch, that of all its images."""
 
     median_ms: float
     p95_ms: float
@@ -64,6 +64,9 @@ class LatencyResult(Value):
     """How the interval came about; null in older records."""
     arithmetic: str | None = None
     """What float32 meant and how convolutions were chosen; null in older records."""
+    making_s: float | None = None
+    """Seconds until the runtime first answered: its graph, session or compilation. Null for eager PyTorch as it comes,
+    and in older records."""
     reference: str | None = None
     """What `times_as_fast` compares with, timed in the same rounds."""
     times_as_fast: float | None = None
@@ -234,16 +237,16 @@ class ProfileResult(Value):
     network: str | None = None
     """The name that it was profiled under."""
     arch: Arch | None
-    """Null for a baseline, which is no network of ours."""
+    """Null for a baseline and a user's own network, which no spec describes."""
     arch_id: str | None
-    head: Literal["seg", "cls"] = "seg"
+    task: Literal["seg", "cls"] = "seg"
     """The segmenter, or the classifier that its backbone is pretrained in."""
     num_classes: int
     size: Size
     num_params: int
     macs: int
     """Multiply-accumulates of convolutions and linear layers at `size`, batch 1: by theory; of a baseline, from the
-    shapes that its layers meet."""
+    shapes that its layers meet; of a user's own network, half the FLOPs of PyTorch's counter."""
     activations: int | None = None
     """Elements that convolutions and linear layers put out."""
     peak_activations: int | None = None
@@ -265,3 +268,11 @@ class ProfileResult(Value):
     runtimes: tuple[RuntimeResult, ...] = ()
     """Every runtime and batch size that was asked for, the fastest of a batch size first."""
     environment: Environment | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_todays_names(cls, content: Any) -> Any:
+        """Older records call the task `head`."""
+        if isinstance(content, dict) and "head" in content:
+            content = {"task" if name == "head" else name: value for name, value in content.items()}
+        return content

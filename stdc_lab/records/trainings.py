@@ -46,6 +46,21 @@ def mixed_computing(stretches: Sequence[Computing]) -> str | None:
     return f"trained {', '.join(parts)}"
 
 
+class InitialWeights(Value):
+    """What a training began with."""
+
+    source: str = "random"
+    """`random`, `own code` for what a user's own network makes of itself, or the name of the file whose backbone it
+    began with; the rest is random."""
+    digest: str | None = None
+    """Of that file: SHA-256, hexadecimal."""
+
+    def __str__(self) -> str:
+        if self.digest is not None:
+            return f"backbone of {self.source}"
+        return "random weights" if self.source == "random" else "weights as its code makes them"
+
+
 class TrainResult(Value):
     """What a training reached."""
 
@@ -64,6 +79,8 @@ class TrainResult(Value):
     evaluated_weights: Literal["ema", "last"]
     computed: tuple[Computing, ...] = ()
     """What which iterations were computed on and in; more than one mark a curve that is not of one piece."""
+    initial_weights: InitialWeights | None = None
+    """What it began with; null in the results of earlier versions."""
 
 
 class TrainingOutcome(Value):
@@ -72,7 +89,9 @@ class TrainingOutcome(Value):
     The best of many evaluations on one validation set is a choice made on that set: report both.
     """
 
-    arch: Arch
+    arch: Arch | None
+    own_network: str | None = None
+    """The import path of the user's own network, which has no `arch`."""
     last: TrainResult
     best_miou: float | None
     best_iteration: int | None
@@ -111,7 +130,9 @@ class EvaluationProtocol(Value):
 
     checkpoint: str
     """The file of weights, as it was named."""
-    arch_id: str
+    arch_id: str | None
+    own_network: str | None = None
+    """The import path of the user's own network, which has no `arch_id`."""
     num_classes: int
     data: DataConfig
     """The validation part of this data set, at this size of images and labels, was evaluated."""

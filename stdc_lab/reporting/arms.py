@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawing
 
-from stdc_lab.analysis.arms import compare_arms
+from stdc_lab.analysis.arms import ARM_FIGURES, compare_arms
+from stdc_lab.analysis.networks import scores_of
+from stdc_lab.config.figures import FIGURES, Figure, figure_of
 from stdc_lab.reporting.canvas import BLUE, GREY, INK, dress, legend_above, new_figure, say_nothing
 from stdc_lab.reporting.figure_data import reference_trials
-from stdc_lab.reporting.tables import Cell, Row, Table, interval_cell
+from stdc_lab.reporting.tables import Cell, Row, Table, interval_cell, measure_cell
 from stdc_lab.reporting.words import signed
 
 DOTS: dict[str, Any] = {"s": 16, "facecolor": "white", "edgecolor": GREY, "linewidth": 0.9, "zorder": 3}
@@ -67,14 +70,14 @@ def arm_marks(frame: pd.DataFrame) -> list[ArmMarks]:
     return marks
 
 
-def arms_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
+def arms_figure(frame: pd.DataFrame, caption: str = "") -> Drawing:
     """A plan's arms, a line each: mIoU of every seed with mean and 95 % interval, and beside it the difference to the
     control arm, paired by seed. frame: as `load_study` gives it. caption: the protocol, put below."""
     marks = arm_marks(frame)
     figure = new_figure(8.6, 1.35 + 0.5 * max(1, len(marks)), caption)
     left, right = figure.subplots(1, 2, sharey=True)
     control = frame.attrs.get("control")
-    dress(left, "mIoU (validation, 0–1)", "")
+    dress(left, FIGURES["miou"].axis_title, "")
     dress(right, f"mIoU − {control}’s, paired by seed", "")
     if not marks:
         right.set_visible(False)
@@ -119,54 +122,48 @@ def arms_table(frame: pd.DataFrame) -> Table:
     """The arms with mean, interval and paired difference to the control, then the references; a row each."""
     arms = compare_arms(frame)
     control = frame.attrs.get("control")
-    scores = [("miou", "mIoU")]
-    if arms["boundary_f"].notna().any():
-        scores.append(("boundary_f", "Boundary F"))
+    scores = [figure_of(name) for name in scores_of(frame) if name == "miou" or arms[name].notna().any()]
     headings = [("Arm", "a reference by its name: trained once"), ("Seeds", "finished trainings")]
-    for _, title in scores:
+    for score in scores:
+        title = score.heading
         headings += [
-            (title, "mean over the seeds, validation, 0 to 1"),
+            (title, f"mean over the seeds, {score.unit.replace('–', ' to ')}"),
             (f"95 % of {title}", "interval of that mean, Student’s t over the seeds"),
             (f"{title} − {control}", "paired by seed: mean of the differences"),
             ("95 % of it", "interval of that difference, Student’s t over the pairs"),
         ]
     headings += [
         ("Pairs", f"seeds that the arm and {control} both have"),
-        ("Latency ms", "median at batch 1, inference graph"),
-        ("MACs 10⁹", "multiply-accumulates of convolutions and linear layers"),
-        ("Params 10⁶", "parameters of the inference graph"),
+        *((figure_of(name).heading, figure_of(name).meaning) for name in ARM_FIGURES),
     ]
-    rows = [_arm_row(arm, [name for name, _ in scores]) for arm in arms.to_dict("records")]
+    rows = [_arm_row(arm, scores) for arm in arms.to_dict("records")]
     for _, trial in reference_trials(frame).iterrows():
         arms_of_it = frame.loc[frame["network"] == trial["network"], "arm"].dropna()
         name = f"{trial['reference']} (the same as {arms_of_it.iloc[0]})" if len(arms_of_it) else trial["reference"]
         known = {"arm": name, "seeds": int(trial["network_seeds"]), "pairs": 0, "control": False}
-        known |= {name: trial[name] for name in ("latency_ms", "macs", "num_params")}
-        for name, _ in scores:
+        known |= {name: trial[name] for name in ARM_FIGURES}
+        for name in (score.name for score in scores):
             known |= {name: trial[name], f"{name}_low": math.nan, f"{name}_high": math.nan}
             known |= {f"{name}_difference{end}": math.nan for end in ("", "_low", "_high")}
         known |= {"miou_low": trial["network_low"], "miou_high": trial["network_high"]}
-        rows.append(Row(_arm_row(known, [name for name, _ in scores]).cells, "reference"))
+        rows.append(Row(_arm_row(known, scores).cells, "reference"))
     return Table(tuple(headings), tuple(rows))
 
 
-def _arm_row(arm: dict[Any, Any], scores: list[str]) -> Row:
+def _arm_row(arm: dict[Any, Any], scores: Sequence[Figure]) -> Row:
     cells = [
         Cell(f"{arm['arm']}{' (control)' if arm['control'] else ''}", str(arm["arm"]), number=False),
         Cell(str(arm["seeds"]), float(arm["seeds"])),
     ]
-    for name in scores:
+    for score in scores:
+        name = score.name
         apart = float(arm[f"{name}_difference"])
         cells += [
-            _number(arm[name], 1, 3),
+            measure_cell(score, arm[name]),
             interval_cell(arm[f"{name}_low"], arm[f"{name}_high"]),
             Cell("–") if math.isnan(apart) else Cell(signed(apart), apart),
             interval_cell(arm[f"{name}_difference_low"], arm[f"{name}_difference_high"], signed),
         ]
     cells.append(Cell(str(arm["pairs"]), float(arm["pairs"])) if arm["pairs"] else Cell("–"))
-    cells += [_number(arm["latency_ms"], 1, 2), _number(arm["macs"], 1e9, 2), _number(arm["num_params"], 1e6, 2)]
+    cells += [measure_cell(figure_of(name), arm[name]) for name in ARM_FIGURES]
     return Row(tuple(cells), "front" if arm["control"] else "")
-
-
-def _number(value: float, divisor: float, digits: int) -> Cell:
-    return Cell("–") if math.isnan(value) else Cell(f"{value / divisor:.{digits}f}", float(value))

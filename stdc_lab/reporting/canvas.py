@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stdc_lab.errors import StudyError
+from stdc_lab.files import Raises, write_bytes
 from stdc_lab.reporting.figure_data import FloatArray, trial_name
 from stdc_lab.reporting.label_placement import Box, place_labels
 
@@ -34,12 +37,12 @@ REFERENCE: dict[str, Any] = {
 TRIAL: dict[str, Any] = {"marker": "o", "s": 26, "edgecolor": "#6b6b6b", "linewidth": 0.5, "zorder": 3}
 
 
-def save_png(figure: Figure, path: Path) -> bytes:
-    """Write a figure as PNG, whole or not at all, and give its bytes. Raises OSError if it cannot be written."""
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
-    partial.replace(path)
-    return path.read_bytes()
+def save_png(figure: Figure, path: Path, raises: Raises = StudyError) -> bytes:
+    """Write a figure as PNG, whole or not at all, and give its bytes. Raises `StudyError` if it cannot be written."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=DPI, metadata={"Software": None})
+    write_bytes(path, picture.getvalue(), raises)
+    return picture.getvalue()
 
 
 def new_figure(

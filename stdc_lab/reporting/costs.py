@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stdc_lab.errors import ConfigError
+from stdc_lab.files import write_bytes
 from stdc_lab.records import ProfileResult
 from stdc_lab.reporting.canvas import DPI, GREY, INK
 
@@ -72,13 +74,12 @@ def costs_figure(names: Sequence[str], results: Sequence[ProfileResult]) -> Figu
 
 def draw_costs(names: Sequence[str], results: Sequence[ProfileResult], path: Path) -> None:
     """Write the figure into a .png or .svg file. Raises `ConfigError` if it cannot be written."""
+    picture = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "stdc_lab", "hatch.linewidth": 0.5}):
-        try:
-            costs_figure(names, results).savefig(
-                path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None
-            )
-        except OSError as error:
-            raise ConfigError(f"--picture: {path}: cannot be written: {error.strerror}") from error
+        costs_figure(names, results).savefig(
+            picture, format=path.suffix[1:], dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None
+        )
+    write_bytes(path, picture.getvalue(), lambda said: ConfigError(f"--picture: {said}"))
 
 
 def _counted(title: str, results: Sequence[ProfileResult], value: Callable[..., float]) -> Panel:

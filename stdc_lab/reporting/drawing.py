@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
 import warnings
@@ -16,32 +15,42 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangl
 from matplotlib.path import Path as Outline
 
 from stdc_lab.arch import ArchSpec, analyse
-from stdc_lab.arch.theory import NetworkCost
+from stdc_lab.arch.costs import NetworkCost
 from stdc_lab.errors import ConfigError
+from stdc_lab.files import write_bytes
 from stdc_lab.reporting.canvas import BLUE, DPI, GREEN, GREY, INK, VERMILLION
-from stdc_lab.reporting.drawing_data import MARGIN, WIDTH, Band, Diagram, Edge, Kind, Node, Note, network_diagram
+from stdc_lab.reporting.drawing_data import LINE, MARGIN, Band, Diagram, Edge, Kind, Node, Note
 from stdc_lab.reporting.drawing_modules import modules_diagram
+from stdc_lab.reporting.drawing_network import network_diagram
 
 TITLE_Y, FACTS_Y, NETWORK_TOP, PANEL_GAP, FOOT = 0.34, 0.66, 1.3, 0.72, 0.12
 LONGEST_NAME = 56
 """Letters of the title, which fit even where every one is as wide as it is high."""
-TITLE_POINTS, PANEL_POINTS, HEADING_POINTS, BODY_POINTS, COST_POINTS = 15.0, 10.5, 8.5, 7.5, 7.0
-NARROW, NARROW_POINTS = 0.8, 7.0
-"""Boxes narrower than this many inches, and the size of their text."""
-LINE = 1.28
-"""Distance of lines over their size."""
+NAME_POINTS, FACTS_POINTS, PANEL_POINTS, HEADING_POINTS = 15.0, 10.0, 10.5, 8.5
+LEGEND_WIDTH = 4.6
+"""What the legend takes at the left, with some free space at its right."""
 WORDS = (
     "ConvX: convolution, batch norm, ReLU. ch: channels, beside height×width.",
-    "Stride 2 is that of a stage’s first convolution or module; the others have stride 1.",
-    "Attention: channels are weighed by what 1×1 convolutions make of their global mean.",
+    "Attention: features are weighed by what convolutions make of their means (and maxima).",
     "The bar in a box is its share of the MACs (multiply-accumulates).",
     "Heads that only training needs are not drawn.",
 )
+LEGEND: dict[Kind, str] = {
+    "backbone": "backbone, and what has a ReLU in a module",
+    "decoder": "decoder",
+    "path from the image": "a second path from the image",
+    "resampling": "interpolation, and in a module what has no ReLU",
+}
 STYLES: dict[Kind, dict[str, Any]] = {
     "data": {"facecolor": "white", "edgecolor": INK, "linewidth": 1.3},
     "backbone": {"facecolor": "#e1eef7", "edgecolor": BLUE, "linewidth": 1.1},
     "decoder": {"facecolor": "#e0f2ec", "edgecolor": GREEN, "linewidth": 1.1, "linestyle": (0, (5, 1.5))},
-    "spatial path": {"facecolor": "#fbe9de", "edgecolor": VERMILLION, "linewidth": 1.3, "linestyle": (0, (1.5, 1))},
+    "path from the image": {
+        "facecolor": "#fbe9de",
+        "edgecolor": VERMILLION,
+        "linewidth": 1.3,
+        "linestyle": (0, (1.5, 1)),
+    },
     "resampling": {"facecolor": "white", "edgecolor": "#6b6b6b", "linewidth": 0.9},
     "sum": {"facecolor": "white", "edgecolor": INK, "linewidth": 1.1},
     "concatenation": {"facecolor": "#efefef", "edgecolor": INK, "linewidth": 1.1},
@@ -81,14 +90,7 @@ def draw_architecture(
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
         figure = architecture_figure(architecture_diagram(cost, name))
         figure.savefig(picture, format=form, dpi=DPI, metadata=metadata)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(picture.getvalue())
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise ConfigError(f"--draw: {path}: cannot be written: {error.strerror}") from error
+    write_bytes(path, picture.getvalue(), lambda message: ConfigError(f"--draw: {message}"))
 
 
 def title_lines(cost: NetworkCost, name: str = "") -> tuple[str, str]:
@@ -104,57 +106,47 @@ def title_lines(cost: NetworkCost, name: str = "") -> tuple[str, str]:
         f"{cost.cost.num_params:,} parameters",
         f"{giga:.4g} GMACs" if giga < 1000 else f"{giga:,.0f} GMACs",
     )
-    return printable or "STDC segmentation network", "  ·  ".join(facts)
+    return printable or f"Segmentation network of the family {cost.spec.family}", "  ·  ".join(facts)
 
 
 def architecture_diagram(cost: NetworkCost, name: str = "") -> Diagram:
     """The whole picture: title, network with legend, modules."""
     network = network_diagram(cost)
-    # The decoder leaves the lower left corner free.
-    samples, words = legend(cost.spec, network.node("smoothing at 1/8").top + 0.26)
-    network = dataclasses.replace(network, nodes=network.nodes + samples, notes=words).moved(0, NETWORK_TOP)
-    modules_top = NETWORK_TOP + network.height + PANEL_GAP
-    modules = modules_diagram(cost).moved(MARGIN, modules_top)
+    kinds = tuple(kind for kind in LEGEND if any(node.kind == kind for node in network.nodes))
+    key = legend(kinds)
+    # It stands in the lower left corner where the decoder leaves it free, else below.
+    left = [node.bottom for node in network.nodes if node.left < MARGIN + LEGEND_WIDTH]
+    left += [y for edge in network.edges for x, y in edge.points if x < MARGIN + LEGEND_WIDTH]
+    left += [band.bottom for band in network.bands if band.left < MARGIN + LEGEND_WIDTH]
+    key = key.moved(MARGIN, max(max(left) + 0.2, 0))
+    network = network.beside(dataclasses.replace(key, height=key.nodes[0].y + key.height))
+    network = network.moved(0, NETWORK_TOP)
     title, facts = title_lines(cost, name)
-    headings = (
-        Note(MARGIN, TITLE_Y, title, TITLE_POINTS, True),
-        Note(MARGIN, FACTS_Y, facts, 10),
+    headings = [
+        Note(MARGIN, TITLE_Y, title, NAME_POINTS, True),
+        Note(MARGIN, FACTS_Y, facts, FACTS_POINTS),
         Note(MARGIN, NETWORK_TOP - 0.2, "The network, by resolution", PANEL_POINTS, True),
-        Note(MARGIN, modules_top - 0.24, "An STDC module of stage 3 (M channels in, N out)", PANEL_POINTS, True),
-    )
-    return Diagram(
-        WIDTH,
-        modules_top + modules.height + FOOT,
-        network.nodes + modules.nodes,
-        network.edges + modules.edges,
-        headings + network.notes + modules.notes,
-        network.bands,
-    )
-
-
-def legend_entries(spec: ArchSpec) -> tuple[tuple[Kind, str], ...]:
-    """Which kinds of boxes there are, in words."""
-    entries: list[tuple[Kind, str]] = [
-        ("backbone", "backbone, and the blocks of a module: ConvX"),
-        ("decoder", "decoder"),
     ]
-    if spec.decoder.spatial_path:
-        entries.append(("spatial path", "spatial path of BiSeNet, from the image"))
-    entries.append(("resampling", "no ReLU: interpolation, pooling, depthwise and residual convolutions"))
-    return tuple(entries)
+    bottom = NETWORK_TOP + network.height
+    modules = modules_diagram(cost)
+    if modules.nodes:
+        modules = modules.moved(MARGIN, bottom + PANEL_GAP)
+        headings.append(Note(MARGIN, bottom + PANEL_GAP - 0.24, "Inside its modules", PANEL_POINTS, True))
+        bottom += PANEL_GAP + modules.height
+    whole = network.beside(modules)
+    return dataclasses.replace(whole, height=bottom + FOOT, notes=(*headings, *whole.notes))
 
 
-def legend(spec: ArchSpec, top: float) -> tuple[tuple[Node, ...], tuple[Note, ...]]:
-    """Samples of boxes with their meaning, and what else a reader has to know, from `top` inches on."""
-    entries = legend_entries(spec)
+def legend(kinds: tuple[Kind, ...]) -> Diagram:
+    """Samples of boxes with their meaning, and what else a reader has to know."""
     nodes, notes = [], []
-    for row, (kind, text) in enumerate(entries):
-        y = top + 0.24 * row
-        nodes.append(Node(f"legend: {kind}", kind, MARGIN + 0.17, y, 0.34, 0.16, ""))
-        notes.append(Note(MARGIN + 0.46, y, text))
-    below = top + 0.24 * len(entries) + 0.08
-    notes += [Note(MARGIN, below + 0.2 * row, text) for row, text in enumerate(WORDS)]
-    return tuple(nodes), tuple(notes)
+    for row, kind in enumerate(kinds):
+        y = 0.1 + 0.24 * row
+        nodes.append(Node(f"legend: {kind}", kind, x=0.17, y=y, width=0.34, height=0.16))
+        notes.append(Note(0.46, y, LEGEND[kind]))
+    below = 0.1 + 0.24 * len(kinds) + 0.08
+    notes += [Note(0, below + 0.2 * row, text) for row, text in enumerate(WORDS)]
+    return Diagram(LEGEND_WIDTH, below + 0.2 * len(WORDS), tuple(nodes), (), tuple(notes))
 
 
 def architecture_figure(diagram: Diagram) -> Figure:
@@ -201,17 +193,14 @@ def _draw_node(axes: Axes, node: Node) -> None:
         rounding = min(0.12, node.height / 2) if node.kind == "resampling" else 0.03
         shape = f"round,pad=0,rounding_size={rounding}"
         axes.add_patch(FancyBboxPatch((node.left, node.top), node.width, node.height, boxstyle=shape, **style))
-    narrow = node.width < NARROW and node.kind != "sum"
-    texts = [(node.title, NARROW_POINTS if narrow else HEADING_POINTS, True, INK)] if node.title else []
-    texts += [(line, NARROW_POINTS if narrow else BODY_POINTS, False, INK) for line in node.lines]
-    texts += [(line, COST_POINTS, False, "#444444") for line in node.cost_lines]
     middle = node.y
     if node.share is not None:
         _draw_share(axes, node, node.share)
-        middle -= 0.04
-    y = middle - sum(points for _, points, _, _ in texts) * LINE / 72 / 2
-    for text, points, bold, colour in texts:
-        _write(axes, node.x, y + points * LINE / 72 / 2, text, points, bold=bold, colour=colour)
+        middle -= 0.06
+    texts = list(node.texts)
+    y = middle - sum(points for _, points, _ in texts) * LINE / 72 / 2
+    for text, points, bold in texts:
+        _write(axes, node.x, y + points * LINE / 72 / 2, text, points, bold=bold)
         y += points * LINE / 72
 
 

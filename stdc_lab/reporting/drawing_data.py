@@ -1,32 +1,32 @@
-"""What a drawing of an architecture shows and where: boxes, arrows and notes, computed from its spec and cost.
+"""Boxes, arrows and notes, which a drawing of an architecture is made of, and what they say in numbers.
 
-Lengths are inches from the upper left corner, y growing downwards. The network lies in columns, one for each
-resolution: the backbone runs to the right along the top, the decoder comes back, a row higher at each step.
+Lengths are inches from the upper left corner, y growing downwards.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple
 
-from stdc_lab.arch.spec import SPATIAL_PATH, ArchSpec
-from stdc_lab.arch.theory import IMAGE_CHANNELS, NetworkCost, Part, Size
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextToPath
 
-Kind = Literal["data", "backbone", "decoder", "spatial path", "resampling", "sum", "concatenation"]
-Way = Literal["right", "left", "down", "up"]
+from stdc_lab.arch.graph import Size
+from stdc_lab.reporting.drawing_steps import size_text
+
+Kind = Literal["data", "backbone", "decoder", "path from the image", "resampling", "sum", "concatenation"]
 Point = tuple[float, float]
 
 WIDTH = 14.0
 MARGIN = 0.3
-BOX = (1.5, 1.02)
-PILL = (0.72, 0.38)
-SUM_SIDE = 0.26
-ROW_PITCH = 1.3
-BAND_TOP = 0.32
-"""Room for a column's heading above its boxes."""
-COLUMNS = ("full size", "1/2", "1/4", "1/8", "1/16", "1/32", "global")
+TITLE_POINTS, BODY_POINTS, COST_POINTS = 8.5, 7.5, 7.0
+LINE = 1.28
+"""Distance of lines over their size."""
+SIDE_ROOM, SHARE_ROOM = 0.08, 0.16
+"""Free space left and right of a box's text; what the bar of its share takes below."""
 
 
 class Note(NamedTuple):
@@ -58,14 +58,14 @@ class Node:
 
     key: str
     kind: Kind
-    x: float
-    y: float
-    width: float
-    height: float
-    title: str
+    title: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
     share: float | None = None
     num_params: int | None = None
+    x: float = 0.0
+    y: float = 0.0
+    width: float = 0.0
+    height: float = 0.0
 
     @property
     def left(self) -> float:
@@ -88,6 +88,23 @@ class Node:
         if self.share is None or self.num_params is None:
             return ()
         return (f"{percent(self.share)} of MACs", f"{short_count(self.num_params)} parameters")
+
+    @property
+    def texts(self) -> Iterator[tuple[str, float, bool]]:
+        """All lines from above, each with its size in points and whether it is bold."""
+        yield from ((line, TITLE_POINTS, True) for line in self.title)
+        yield from ((line, BODY_POINTS, False) for line in self.lines)
+        yield from ((line, COST_POINTS, False) for line in self.cost_lines)
+
+    def fitted(self, width: float = 0.0, room: float = 0.16) -> Node:
+        """The same as wide and high as its text needs, or so wide."""
+        widest = max(text_width(*text) for text in self.texts)
+        height = sum(points for _, points, _ in self.texts) * LINE / 72 + room
+        height += 0.0 if self.share is None else SHARE_ROOM - 0.04
+        return dataclasses.replace(self, width=width or widest + 2 * SIDE_ROOM, height=height)
+
+    def at(self, x: float, y: float) -> Node:
+        return dataclasses.replace(self, x=x, y=y)
 
 
 class Edge(NamedTuple):
@@ -116,7 +133,7 @@ class Diagram:
         """The same, elsewhere: for putting diagrams side by side."""
         return dataclasses.replace(
             self,
-            nodes=tuple(dataclasses.replace(node, x=node.x + right, y=node.y + down) for node in self.nodes),
+            nodes=tuple(node.at(node.x + right, node.y + down) for node in self.nodes),
             edges=tuple(
                 edge._replace(points=tuple((x + right, y + down) for x, y in edge.points)) for edge in self.edges
             ),
@@ -126,6 +143,36 @@ class Diagram:
                 for band in self.bands
             ),
         )
+
+    def beside(self, other: Diagram) -> Diagram:
+        """Both in one frame, as they lie."""
+        return Diagram(
+            max(self.width, other.width),
+            max(self.height, other.height),
+            self.nodes + other.nodes,
+            self.edges + other.edges,
+            self.notes + other.notes,
+            self.bands + other.bands,
+        )
+
+
+@cache
+def text_width(text: str, points: float, bold: bool = False) -> float:
+    """Inches that a line of text takes."""
+    font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal", size=points)
+    return float(TextToPath().get_text_width_height_descent(text, font, ismath=False)[0]) / 72
+
+
+def wrapped(words: Iterable[str], width: float, points: float, separator: str = ", ", bold: bool = False) -> list[str]:
+    """Words in lines that are no wider than `width` inches, unless a single word is."""
+    lines: list[str] = []
+    for word in words:
+        longer = f"{lines[-1]}{separator}{word}" if lines else ""
+        if lines and text_width(longer, points, bold) <= width:
+            lines[-1] = longer
+        else:
+            lines[-1:] = [lines[-1] + separator.rstrip(), word] if lines else [word]
+    return lines
 
 
 def short_count(count: int) -> str:
@@ -143,163 +190,4 @@ def percent(share: float) -> str:
 
 def shape_text(channels: int, size: Size) -> str:
     """Channels and height × width of a feature map."""
-    return f"{channels} ch · {size[0]}×{size[1]}"
-
-
-def connect(tail: Node, head: Node, leave: Way, enter: Way) -> Edge:
-    """An arrow that leaves a box in one direction and enters another in the same one, or with one bend."""
-    upright = leave in ("down", "up")
-    if leave == enter:
-        # A straight arrow lies where the narrower of the two has its middle.
-        extent = "width" if upright else "height"
-        narrow = tail if getattr(tail, extent) <= getattr(head, extent) else head
-        if upright:
-            return Edge(tail.key, head.key, ((narrow.x, _side(tail, leave)), (narrow.x, _back(head, enter))))
-        return Edge(tail.key, head.key, ((_side(tail, leave), narrow.y), (_back(head, enter), narrow.y)))
-    if upright:
-        points = ((tail.x, _side(tail, leave)), (tail.x, head.y), (_back(head, enter), head.y))
-    else:
-        points = ((_side(tail, leave), tail.y), (head.x, tail.y), (head.x, _back(head, enter)))
-    return Edge(tail.key, head.key, points)
-
-
-def network_diagram(cost: NetworkCost) -> Diagram:
-    """The segmentation network: backbone, decoder, head, and what feeds what (section 3.2, figure 4)."""
-    decoder = cost.spec.decoder
-    count = 7 if decoder.global_context else 6
-    pitch = (WIDTH - 2 * MARGIN) / count
-    # Only these two stand in the second row; without them it is left out.
-    skipped = 0 if cost.spec.conv_last or decoder.spatial_path else 1
-    parts = _parts_by_name(cost)
-    nodes: dict[str, Node] = {}
-    for box in (*_backbone_boxes(cost), *_decoder_boxes(cost)):
-        x = MARGIN + pitch * (box.column + 0.5) + box.aside
-        y = BAND_TOP + BOX[1] / 2 + ROW_PITCH * (box.row - skipped * (box.row > 0))
-        width, height = box.size
-        if box.key == "spatial path":
-            width += 2 * pitch
-        part = parts.get(box.key)
-        share, params = (None, None) if part is None else (part.cost.macs / cost.cost.macs, part.cost.num_params)
-        nodes[box.key] = Node(box.key, box.kind, x, y, width, height, box.title, box.lines, share, params)
-    edges = tuple(connect(nodes[tail], nodes[head], leave, enter) for tail, head, leave, enter in _flows(cost.spec))
-    bottom = max(node.bottom for node in nodes.values()) + 0.12
-    # The head works at 1/8, left of that column: those that it lies under end above it.
-    above_head, below_head = nodes["head"].top - 0.13, nodes["head"].bottom + 0.12
-    ends = (below_head, above_head, above_head, bottom, bottom, bottom, bottom)
-    bands = tuple(
-        Band(label, MARGIN + pitch * column, 0, MARGIN + pitch * (column + 1), end)
-        for column, (label, end) in enumerate(zip(COLUMNS[:count], ends, strict=False))
-    )
-    return Diagram(WIDTH, bottom, tuple(nodes.values()), edges, bands=bands)
-
-
-class _Box(NamedTuple):
-    """A box of the network and its place: column 0 is the full size, 5 is 1/32, 6 the globally pooled."""
-
-    key: str
-    kind: Kind
-    column: float
-    row: int
-    title: str
-    lines: tuple[str, ...] = ()
-    size: tuple[float, float] = BOX
-    aside: float = 0.0
-
-
-def _backbone_boxes(cost: NetworkCost) -> Iterator[_Box]:
-    spec, parts = cost.spec, _parts_by_name(cost)
-    yield _Box("image", "data", 0, 0, "Image", (shape_text(IMAGE_CHANNELS, cost.size),), (1.3, 0.5))
-    depths = (*spec.stem_depths, *spec.depths)
-    for stage, depth in enumerate(depths, start=1):
-        key = f"stage {stage}"
-        what = "ConvX 3×3" if stage < 3 else "STDC module"
-        shape = shape_text(parts[key].output_channels, parts[key].output_size)
-        yield _Box(key, "backbone", stage, 0, f"Stage {stage}, stride 2", (f"{depth} × {what}", shape))
-    if spec.conv_last:
-        shape = shape_text(spec.conv_last_width, parts["conv_last"].output_size)
-        yield _Box("conv_last", "backbone", 5, 1, "conv_last", ("ConvX 1×1", shape))
-
-
-def _decoder_boxes(cost: NetworkCost) -> Iterator[_Box]:
-    decoder, parts = cost.spec.decoder, _parts_by_name(cost)
-
-    def box(key: str, column: int, row: int, title: str, *lines: str, kind: Kind = "decoder") -> _Box:
-        shape = shape_text(parts[key].output_channels, parts[key].output_size)
-        return _Box(key, kind, column, row, title, (*lines, shape))
-
-    def resampling(key: str, column: float, row: int, mode: str, size: Size) -> _Box:
-        # Half-way between a box at its left and a sum at its right.
-        aside = (BOX[0] - SUM_SIDE) / 4 if column % 1 else 0.0
-        return _Box(key, "resampling", column, row, "", (f"↑ {mode}", f"{size[0]}×{size[1]}"), PILL, aside)
-
-    weighing = "ConvX 3×3 + attention" if decoder.attention else "ConvX 3×3, no attention"
-    if decoder.global_context:
-        yield box("global context", 6, 2, "Global context", "mean, ConvX 1×1")
-        yield _Box("sum at 1/32", "sum", 5, 4, "+", size=(SUM_SIDE, SUM_SIDE))
-    yield box("refinement at 1/32", 5, 2, "Refinement at 1/32", weighing)
-    yield resampling("upsampling to 1/16", 4.5, 4, decoder.interpolation, parts["smoothing at 1/16"].output_size)
-    yield box("smoothing at 1/16", 4, 4, "Smoothing at 1/16", "ConvX 3×3")
-    yield box("refinement at 1/16", 4, 2, "Refinement at 1/16", weighing)
-    yield _Box("sum at 1/16", "sum", 4, 3, "+", size=(SUM_SIDE, SUM_SIDE))
-    yield resampling("upsampling to 1/8", 3.5, 3, decoder.interpolation, parts["smoothing at 1/8"].output_size)
-    yield box("smoothing at 1/8", 3, 3, "Smoothing at 1/8", "ConvX 3×3")
-    if decoder.spatial_path:
-        layers = " → ".join(
-            f"{layer.kernel}×{layer.kernel}{f' stride {layer.stride}' if layer.stride > 1 else ''}, {layer.width} ch"
-            for layer in SPATIAL_PATH
-        )
-        title = "Spatial path (in place of stage 3)"
-        yield box("spatial path", 2, 1, title, f"ConvX {layers}", kind="spatial path")
-    yield box("fusion", 3, 2, "Feature fusion", "concat, ConvX 1×1,", "channel attention")
-    yield box("head", 2, 2, "Head", f"ConvX 3×3, {decoder.head_width} ch,", "conv 1×1 to classes")
-    yield resampling("upsampling of logits", 1, 2, "bilinear", cost.size)
-    yield _Box("logits", "data", 0, 2, "Logits", (shape_text(cost.num_classes, cost.size),), (1.3, 0.5))
-
-
-def _flows(spec: ArchSpec) -> Iterator[tuple[str, str, Way, Way]]:
-    """Tail, head and the directions in which an arrow leaves the one and enters the other."""
-    decoder = spec.decoder
-    yield "image", "stage 1", "right", "right"
-    for stage in range(1, 5):
-        yield f"stage {stage}", f"stage {stage + 1}", "right", "right"
-    deepest = "conv_last" if spec.conv_last else "stage 5"
-    if spec.conv_last:
-        yield "stage 5", "conv_last", "down", "down"
-    yield deepest, "refinement at 1/32", "down", "down"
-    if decoder.global_context:
-        yield deepest, "global context", "right", "down"
-        yield "global context", "sum at 1/32", "down", "left"
-        yield "refinement at 1/32", "sum at 1/32", "down", "down"
-        yield "sum at 1/32", "upsampling to 1/16", "left", "left"
-    else:
-        yield "refinement at 1/32", "upsampling to 1/16", "down", "left"
-    yield "upsampling to 1/16", "smoothing at 1/16", "left", "left"
-    yield "smoothing at 1/16", "sum at 1/16", "up", "up"
-    yield "stage 4", "refinement at 1/16", "down", "down"
-    yield "refinement at 1/16", "sum at 1/16", "down", "down"
-    yield "sum at 1/16", "upsampling to 1/8", "left", "left"
-    yield "upsampling to 1/8", "smoothing at 1/8", "left", "left"
-    yield "smoothing at 1/8", "fusion", "up", "up"
-    if decoder.spatial_path:
-        yield "image", "spatial path", "down", "right"
-        yield "spatial path", "fusion", "down", "down"
-    else:
-        yield "stage 3", "fusion", "down", "down"
-    yield "fusion", "head", "left", "left"
-    yield "head", "upsampling of logits", "left", "left"
-    yield "upsampling of logits", "logits", "left", "left"
-
-
-def _parts_by_name(cost: NetworkCost) -> dict[str, Part]:
-    """What is drawn as a box with a cost: the parts of the network, and those of the decoder in its place."""
-    return {inner.name: inner for part in cost.parts for inner in (part.parts if part.name == "decoder" else (part,))}
-
-
-def _side(node: Node, way: Way) -> float:
-    """Where an arrow in that direction leaves a box: its x or its y."""
-    return {"right": node.right, "left": node.left, "down": node.bottom, "up": node.top}[way]
-
-
-def _back(node: Node, way: Way) -> float:
-    """Where an arrow in that direction enters a box."""
-    return {"right": node.left, "left": node.right, "down": node.top, "up": node.bottom}[way]
+    return f"{channels} ch · {size_text(size)}"

@@ -1,213 +1,199 @@
-"""What a drawing of STDC modules shows: blocks in a row, the concatenation under them, the residual at their left.
+"""What a drawing of modules shows: one of stride 2 and one of stride 1, step by step, from their operations.
 
-`nn/blocks.py` builds what this draws (section 3.1, figure 3). Lengths are inches, as in `drawing_data.py`.
+Steps stand in a row. Where a concatenation joins steps of unlike depth, as in an STDC module, it is a bar under them
+and the rest stands below it; other branches run beneath the row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
-from stdc_lab.arch.spec import ArchSpec
-from stdc_lab.arch.theory import NetworkCost, Part, Size, feature_sizes
-from stdc_lab.reporting.drawing_data import (
-    MARGIN,
-    SUM_SIDE,
-    WIDTH,
-    Diagram,
-    Kind,
-    Node,
-    Note,
-    Way,
-    connect,
-    percent,
-    shape_text,
-    short_count,
-)
+from stdc_lab.arch.costs import NetworkCost, Part
+from stdc_lab.arch.graph import within
+from stdc_lab.reporting.drawing_data import MARGIN, WIDTH, Diagram, Kind, Node, Note, percent, shape_text, short_count
+from stdc_lab.reporting.drawing_network import SUM_SIDE, repeated_name
+from stdc_lab.reporting.drawing_routes import routed
+from stdc_lab.reporting.drawing_steps import Step, lines_of, size_text, steps_of
 
-GAP = 0.4
-HALF = (WIDTH - 2 * MARGIN - GAP) / 2
-STAGE = 3
-INPUT_WIDTH, DEPTHWISE_WIDTH, WIDEST_BLOCK = 0.78, 0.64, 0.96
-BLOCKS_Y, POOL_Y, BAR_Y, SUM_Y = 0.98, 1.83, 2.49, 2.98
-BLOCK_HEIGHT, POOL_HEIGHT, BAR_HEIGHT, DATA_HEIGHT = 0.78, 0.5, 0.44, 0.42
+GAP, PANEL_GAP = 0.3, 0.5
+ROW_GAP, NOTES = 0.36, 0.62
+FULL = WIDTH - 2 * MARGIN
+SIGNS = {"sum": "+", "product": "×"}
+
+
+class Module(NamedTuple):
+    """A module of a stage, its steps, and the names of those that are alike but for widths and dilations."""
+
+    stage: str
+    part: Part
+    steps: tuple[Step, ...]
+    alike: tuple[str, ...]
+    dilations: tuple[int, ...]
+
+    @property
+    def form(self) -> tuple[object, ...]:
+        """What it is, but for widths, sizes and dilations."""
+        numbers = {number: index for index, step in enumerate(self.steps) for number in _written(step)}
+        return tuple(
+            (step.kind, step.layer.kernel, step.layer.stride, *(numbers.get(number) for number in step.inputs))
+            for step in self.steps
+        )
+
+    @property
+    def stride(self) -> int:
+        """By how much it makes its input smaller."""
+        return max(step.layer.stride for step in self.steps)
+
+
+def shown_modules(cost: NetworkCost) -> list[Module]:
+    """The modules that are drawn: one without stride, one with, of the first stage with the most forms of them.
+
+    Between stages with as many, the steps in a module decide. Of the forms the most frequent one is drawn.
+    """
+    steps = steps_of(cost.operations)
+    stages = []
+    for stage in cost.parts:
+        if repeated_name(stage):
+            stages.append([Module(stage.name, part, _inside(steps, stage, part), (), ()) for part in stage.parts])
+    if not stages:
+        return []
+    chosen = max(stages, key=lambda some: (len({one.form for one in some}), max(len(one.steps) for one in some)))
+    counts = Counter(module.form for module in chosen)
+    shown = []
+    for strided in (False, True):
+        some = [module for module in chosen if (module.stride > 1) == strided]
+        if some:
+            best = max(some, key=lambda module: (counts[module.form], len(module.steps)))
+            alike = [module for module in some if module.form == best.form]
+            dilations = {max(step.layer.dilation for step in module.steps) for module in alike}
+            names = tuple(module.part.name for module in alike)
+            shown.append(best._replace(alike=names, dilations=tuple(sorted(dilations))))
+    return shown
 
 
 def modules_diagram(cost: NetworkCost) -> Diagram:
-    """The modules of stage 3 at stride 1 and at stride 2, side by side."""
-    one, two = module_diagram(cost, 1), module_diagram(cost, 2).moved(HALF + GAP, 0)
-    return Diagram(
-        WIDTH - 2 * MARGIN,
-        max(one.height, two.height),
-        one.nodes + two.nodes,
-        one.edges + two.edges,
-        one.notes + two.notes,
-    )
+    """The shown modules side by side where there is room, else one below the other. Without any, it is empty."""
+    whole = Diagram(FULL, 0, (), ())
+    for index, module in enumerate(shown_modules(cost)):
+        one = module_diagram(module, cost)
+        right = min((FULL + PANEL_GAP) / 2, FULL - one.width) if index else 0.0
+        if index and right < whole.width + PANEL_GAP:
+            down = whole.height + 0.25
+            one, right = dataclasses.replace(one.moved(0, down), height=one.height + down), 0.0
+        whole = one if not index else whole.beside(one.moved(right, 0))
+    return dataclasses.replace(whole, width=FULL)
 
 
-def module_diagram(cost: NetworkCost, stride: int) -> Diagram:
-    """A module of stage 3: its first one (stride 2) or any other (stride 1). Keys of boxes begin with the stride."""
-    spec = cost.spec
-    boxes = list(_module_boxes(cost, stride))
-    slots = _slots(spec, stride)
-    nodes: dict[str, Node] = {}
-    for box in boxes:
-        first, last = slots[box.slots[0]], slots[box.slots[-1]]
-        x, width = (first[0] + last[1]) / 2, last[1] - first[0]
-        if box.width is not None:
-            width = box.width
-        key = f"stride {stride}: {box.key}"
-        nodes[box.key] = Node(key, box.kind, x, box.y, width, box.height, box.title, box.lines)
-    edges = tuple(connect(nodes[tail], nodes[head], leave, enter) for tail, head, leave, enter in _flows(spec, stride))
-    bottom = max(node.bottom for node in nodes.values())
-    notes = tuple(_notes(cost, stride, bottom + 0.22))
-    return Diagram(HALF, bottom + 0.35, tuple(nodes.values()), edges, notes)
+def module_diagram(module: Module, cost: NetworkCost) -> Diagram:
+    """A module. Keys of boxes are numbers of its steps, or `input` and `output`, behind the stride."""
+    nodes, arrows = _graph(module)
+    cells, below = _cells(nodes, arrows)
+    width, top = 0.0, NOTES
+    for column in sorted({column for column, _ in cells.values()}):
+        mine = [key for key in cells if cells[key][0] == column]
+        widest = max(nodes[key].width for key in mine)
+        nodes |= {key: nodes[key].at(width + widest / 2, 0) for key in mine}
+        width += widest + GAP
+    if below:
+        bar = below[0]
+        fed = [nodes[tail] for tail, head in arrows if head == bar]
+        left, right = min(node.left for node in fed), max(node.right for node in fed)
+        nodes[bar] = dataclasses.replace(nodes[bar], width=max(nodes[bar].width, right - left))
+        nodes |= {key: nodes[key].at((left + right) / 2, 0) for key in below}
+    lowest = max((cells[tail][1] for tail, head in arrows if head in below[:1]), default=0)
+    rows = {key: row for key, (_, row) in cells.items()}
+    rows |= {key: row for row, key in enumerate(below, start=lowest + 1)}
+    for row in sorted(set(rows.values())):
+        mine = [key for key in rows if rows[key] == row]
+        height = max(nodes[key].height for key in mine)
+        nodes |= {key: nodes[key].at(nodes[key].x, top + height / 2) for key in mine}
+        top += height + ROW_GAP
+    for key in cells:
+        if nodes[key].kind == "concatenation":  # beside steps that lie one below the other
+            fed = [nodes[tail] for tail, head in arrows if head == key]
+            upper, lower = min(one.top for one in fed), max(one.bottom for one in fed)
+            nodes[key] = dataclasses.replace(nodes[key], y=(upper + lower) / 2, height=lower - upper)
+    prefix = f"stride {module.stride}: "
+    named = {prefix + key: dataclasses.replace(node, key=prefix + key) for key, node in nodes.items()}
+    edges = routed(named, [(prefix + tail, prefix + head) for tail, head in arrows])
+    return Diagram(width - GAP, top - ROW_GAP + 0.1, tuple(named.values()), edges, tuple(_notes(module, cost)))
 
 
-def fraction_text(width: int, whole: int) -> str:
-    """A block's channels as a part of the module's, `N/4`; empty where it is no whole part."""
-    return "" if whole % width else f"N/{whole // width}"
+def _graph(module: Module) -> tuple[dict[str, Node], list[tuple[str, str]]]:
+    home = {number: str(index) for index, step in enumerate(module.steps) for number in _written(step)}
+    given, output = module.steps[0].layer.inputs[0], module.steps[-1].output
+    shape = f"{given.channels} ch", size_text(given.size)
+    nodes = {"input": Node("input", "data", ("Input",), shape).fitted()}
+    nodes |= {str(index): _node(str(index), step) for index, step in enumerate(module.steps)}
+    nodes["output"] = Node("output", "data", ("Output",), (shape_text(output.channels, output.size),)).fitted()
+    arrows = [
+        (home.get(number, "input"), str(index)) for index, step in enumerate(module.steps) for number in step.inputs
+    ]
+    return nodes, [*dict.fromkeys(arrows), (str(len(module.steps) - 1), "output")]
 
 
-class _Box(NamedTuple):
-    key: str
-    kind: Kind
-    slots: tuple[str, ...]
-    y: float
-    height: float
-    title: str
-    lines: tuple[str, ...]
-    width: float | None = None
+def _cells(nodes: dict[str, Node], arrows: list[tuple[str, str]]) -> tuple[dict[str, tuple[int, int]], list[str]]:
+    """Column and row of each box, but for those below: the concatenation that is a bar, if any, and what follows."""
+    tails = {key: [tail for tail, head in arrows if head == key] for key in nodes}
+    paths: dict[str, list[str]] = {}
+    for key in nodes:  # each behind those that it reads from
+        paths[key] = [*max((paths[tail] for tail in tails[key]), key=len, default=[]), key]
+    joins = [key for key, node in nodes.items() if node.kind == "concatenation"]
+    bars = [key for key in joins if len({len(paths[tail]) for tail in tails[key]}) > 1][:1]
+    cells = {key: (column, 0) for column, key in enumerate(paths[bars[0]][:-1] if bars else paths["output"])}
+    below = bars
+    for key in nodes:
+        if any(tail in below for tail in tails[key]):
+            below = [*below, key]
+        elif key not in (*cells, *below):
+            column, row = cells[tails[key][0]]
+            column, row = (column, row + 1) if bars else (column + 1, max(1, row))
+            while (column, row) in cells.values():
+                row += 1
+            cells[key] = column, row
+    return cells, below
 
 
-def _slots(spec: ArchSpec, stride: int) -> dict[str, tuple[float, float]]:
-    """Left and right end of what stands in the row: input, blocks, and perhaps a depthwise convolution."""
-    gap = 0.24 if spec.num_blocks <= 5 else 0.13
-    between = DEPTHWISE_WIDTH + gap if spec.downsample == "depthwise" else 0.0
-    # Both modules get blocks of one size, that of the longer row.
-    block = min(WIDEST_BLOCK, (HALF - INPUT_WIDTH - between) / spec.num_blocks - gap)
-    row = {"input": INPUT_WIDTH, **{f"block {number}": block for number in range(1, spec.num_blocks + 1)}}
-    if stride == 2 and between:
-        row = {"input": INPUT_WIDTH, "block 1": block, "downsample": DEPTHWISE_WIDTH, **row}
-    at = (HALF - sum(row.values()) - gap * (len(row) - 1)) / 2
-    slots = {}
-    for key, width in row.items():
-        slots[key] = (at, at + width)
-        at += width + gap
-    return slots
+def _node(key: str, step: Step) -> Node:
+    finish = tuple(one.kind for one in step.operations[1:]) if step.kind != "attention" else ()
+    if step.kind in SIGNS:
+        sign = Node(key, "sum", (SIGNS[step.kind],), width=SUM_SIDE, height=SUM_SIDE)
+        return dataclasses.replace(sign, kind="resampling", lines=finish).fitted() if finish else sign
+    if step.kind == "concatenation":
+        widths = " + ".join(str(tensor.channels) for tensor in step.layer.inputs)
+        text = (f"{widths} = {step.output.channels} ch", *((", ".join(finish),) if finish else ()))
+        return Node(key, "concatenation", ("Concatenation",), text).fitted()
+    lines = lines_of(step)
+    kind: Kind = "backbone" if step.kind == "convolution" and step.rectified else "resampling"
+    name = step.part.rsplit("/", 1)[-1] if step.kind == "convolution" else ""
+    title = (name[:1].upper() + name[1:]).rsplit(" ", 1) if len(name) > 12 else [name[:1].upper() + name[1:]]
+    return Node(key, kind, tuple(filter(None, title)), lines).fitted()
 
 
-def _module_boxes(cost: NetworkCost, stride: int) -> Iterator[_Box]:
-    spec = cost.spec
-    widths, sizes = spec.block_widths[STAGE - 3], feature_sizes(cost.size)
-    whole, before = spec.widths[STAGE - 1], _input_channels(spec, stride)
-    size, input_size = sizes[STAGE - 1], sizes[STAGE - stride]
-    halves = stride == 2
-    depthwise = halves and spec.downsample == "depthwise"
-    symbol = "M" if halves else "N"
-    lines = (f"{symbol} = {before} ch", f"{input_size[0]}×{input_size[1]}")
-    yield _Box("input", "data", ("input",), BLOCKS_Y, 0.56, "Input", lines)
-    for block, (width, kernel) in enumerate(zip(widths, spec.kernels, strict=True), start=1):
-        strided = ("stride 2",) if halves and not depthwise and block == 2 else ()
-        fraction = fraction_text(width, whole)
-        what = f"{kernel}×{kernel}" if spec.num_blocks > 5 else f"ConvX {kernel}×{kernel}"
-        texts = (what, *strided, f"{width} ch", *((fraction,) if fraction else ()))
-        yield _Box(f"block {block}", "backbone", (f"block {block}",), BLOCKS_Y, BLOCK_HEIGHT, f"Block {block}", texts)
-    if depthwise:
-        texts = ("3×3", "depthwise", "stride 2", f"{widths[0]} ch")
-        yield _Box("downsample", "resampling", ("downsample",), BLOCKS_Y, BLOCK_HEIGHT, "", texts)
-    if _pools(spec, stride):
-        yield _Box("pool", "resampling", ("block 1",), POOL_Y, POOL_HEIGHT, "", ("3×3", "avg pool", "stride 2"))
-    yield from _end_boxes(spec, stride, size)
-    if spec.fusion == "add":
-        yield from _residual_boxes(spec, stride)
+def _inside(steps: Iterable[Step], stage: Part, part: Part) -> tuple[Step, ...]:
+    return tuple(step for step in steps if within(step.part, f"{stage.name}/{part.name}"))
 
 
-def _end_boxes(spec: ArchSpec, stride: int, size: Size) -> Iterator[_Box]:
-    widths, whole = spec.block_widths[STAGE - 3], spec.widths[STAGE - 1]
-    all_blocks = ("block 1", f"block {spec.num_blocks}")
-    total = f"{' + '.join(map(str, widths))} = {whole} ch"
-    yield _Box("concatenation", "concatenation", all_blocks, BAR_Y, BAR_HEIGHT, "Concatenation", (total,))
-    adds = spec.fusion == "add"
-    if adds:
-        yield _Box("sum", "sum", all_blocks, SUM_Y, SUM_SIDE, "+", (), SUM_SIDE)
-    y = (SUM_Y + SUM_SIDE / 2 if adds else BAR_Y + BAR_HEIGHT / 2) + 0.2 + DATA_HEIGHT / 2
-    lines = (f"N = {shape_text(whole, size)}",)
-    yield _Box("output", "data", all_blocks, y, DATA_HEIGHT, "Output", lines, 1.8)
+def _written(step: Step) -> Iterable[int]:
+    return {operation.output.number for operation in step.operations}
 
 
-def _residual_boxes(spec: ArchSpec, stride: int) -> Iterator[_Box]:
-    """What the input passes on its way to the sum."""
-    if stride == 1:
-        yield _Box("identity", "resampling", ("input",), POOL_Y, 0.28, "", ("identity",))
-        return
-    how = ("3×3", "depthwise", "stride 2") if spec.downsample == "depthwise" else ("3×3", "avg pool", "stride 2")
-    yield _Box("residual downsample", "resampling", ("input",), POOL_Y, POOL_HEIGHT, "", how)
-    lines = ("conv 1×1", f"{spec.widths[STAGE - 1]} ch")
-    yield _Box("residual projection", "resampling", ("input",), BAR_Y, BAR_HEIGHT, "", lines)
-
-
-def _flows(spec: ArchSpec, stride: int) -> Iterator[tuple[str, str, Way, Way]]:
-    """Tail, head and the directions in which an arrow leaves the one and enters the other."""
-    blocks = [f"block {number}" for number in range(1, spec.num_blocks + 1)]
-    chain = ["input", *blocks]
-    depthwise = stride == 2 and spec.downsample == "depthwise"
-    if depthwise:
-        chain.insert(2, "downsample")
-    for tail, head in pairwise(chain):
-        yield tail, head, "right", "right"
-    if _pools(spec, stride):
-        yield "block 1", "pool", "down", "down"
-        yield "pool", "concatenation", "down", "down"
-    else:
-        yield "downsample" if depthwise else "block 1", "concatenation", "down", "down"
-    for block in blocks[1:]:
-        yield block, "concatenation", "down", "down"
-    if spec.fusion != "add":
-        yield "concatenation", "output", "down", "down"
-        return
-    yield "concatenation", "sum", "down", "down"
-    yield "sum", "output", "down", "down"
-    residual = ["identity"] if stride == 1 else ["residual downsample", "residual projection"]
-    for tail, head in pairwise(["input", *residual]):
-        yield tail, head, "down", "down"
-    yield residual[-1], "sum", "down", "right"
-
-
-def _notes(cost: NetworkCost, stride: int, y: float) -> Iterator[Note]:
-    spec = cost.spec
-    part = module_part(cost, stride)
-    yield Note(0, 0.1, f"Stride {stride}: {_which(spec, stride)}", 9, True)
-    if part is not None:
-        share = percent(part.cost.macs / cost.cost.macs)
-        each = "each " if stride == 1 and spec.depths[STAGE - 3] > 2 else ""
-        yield Note(0, 0.31, f"{each}{share} of MACs, {short_count(part.cost.num_params)} parameters")
-    if stride == 2 and spec.downsample == "depthwise" and spec.fusion == "add":
-        text = "Block 1 enters the concatenation as the depthwise convolution leaves it, without pooling."
-        yield Note(0, y, text)
-
-
-def module_part(cost: NetworkCost, stride: int) -> Part | None:
-    """The module of stage 3 with that stride in the network's cost; None where the stage has none."""
-    modules = next(part for part in cost.parts if part.name == f"stage {STAGE}").parts
-    if stride == 2:
-        return modules[0]
-    return modules[1] if len(modules) > 1 else None
-
-
-def _which(spec: ArchSpec, stride: int) -> str:
-    depth = spec.depths[STAGE - 3]
-    if stride == 2:
-        return f"the first module of stage {STAGE}"
-    if depth == 1:
-        return f"no module of stage {STAGE} here, which has one"
-    return f"module 2 of stage {STAGE}" if depth == 2 else f"modules 2 to {depth} of stage {STAGE}"
-
-
-def _input_channels(spec: ArchSpec, stride: int) -> int:
-    return spec.widths[STAGE - 2] if stride == 2 else spec.widths[STAGE - 1]
-
-
-def _pools(spec: ArchSpec, stride: int) -> bool:
-    return stride == 2 and not (spec.downsample == "depthwise" and spec.fusion == "add")
+def _notes(module: Module, cost: NetworkCost) -> Iterable[Note]:
+    numbers = [int(re.sub(r"\D", "", name) or 0) for name in module.alike]
+    which = f"{module.part.name} of {module.stage}"
+    if len(numbers) > 1 and all(b == a + 1 for a, b in pairwise(numbers)):
+        which = f"{re.sub(r' [0-9]+$', 's', module.alike[0])} {numbers[0]} to {numbers[-1]} of {module.stage}"
+    elif len(numbers) > 1:
+        which = f"{which}, and {len(numbers) - 1} more"
+    yield Note(0, 0.1, f"Stride {module.stride}: {which}", 9, True)
+    share = percent(module.part.cost.macs / cost.cost.macs)
+    each = f"{module.part.name}: " if len(numbers) > 1 else ""
+    text = f"{each}{share} of MACs, {short_count(module.part.cost.num_params)} parameters"
+    if len(module.dilations) > 1:
+        text += f"; dilations here: {', '.join(map(str, module.dilations))}"
+    yield Note(0, 0.32, text)

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from stdc_lab.analysis.networks import scores_of
 from stdc_lab.config import objectives
+from stdc_lab.config.figures import FIGURES, Figure, figure_of
 from stdc_lab.records import CurvePoint
 
 QUIET_SPREAD = objectives.QUIET_SPREAD
@@ -31,7 +33,7 @@ def finished_networks(frame: pd.DataFrame) -> pd.DataFrame:
     """
     finished = finished_trials(frame).sort_values("number")
     first = finished.groupby("network", as_index=False, sort=False).first()[list(finished.columns)]
-    return first.assign(miou=first["network_miou"], boundary_f=first["network_boundary_f"])
+    return first.assign(**{name: first[f"network_{name}"] for name in scores_of(first)})
 
 
 def trial_name(trial: pd.Series) -> str:
@@ -50,6 +52,23 @@ def is_plan(frame: pd.DataFrame) -> bool:
 def aims(frame: pd.DataFrame) -> list[str]:
     """The study's objectives, as they are written; mIoU and latency for a frame that does not say."""
     return list(frame.attrs.get("objectives", ["miou", "latency_ms"]))
+
+
+def further_figures(frame: pd.DataFrame) -> list[Figure]:
+    """The study's objectives that are not in every report."""
+    figures = [figure_of(objectives.parse_objective(text).figure) for text in aims(frame)]
+    return [one for one in figures if not one.usual]
+
+
+def shown_figures(frame: pd.DataFrame) -> list[Figure]:
+    """What the tables of a report show: the usual figures, then the study's further objectives."""
+    return [*(one for one in FIGURES.values() if one.usual), *further_figures(frame)]
+
+
+def latency_title(frame: pd.DataFrame) -> str:
+    """What an axis or a heading calls the latency of a study's networks."""
+    within = frame.attrs.get("latency_in")
+    return FIGURES["latency_ms"].axis_title if within is None else f"Latency in {within} (ms a call, median)"
 
 
 def trades_miou_for_latency(frame: pd.DataFrame) -> bool:
@@ -74,7 +93,7 @@ def reference_trials(frame: pd.DataFrame) -> pd.DataFrame:
     of its network."""
     finished = finished_trials(frame).sort_values("number")
     named = finished[finished["reference"].notna()].drop_duplicates("reference")
-    return named.assign(miou=named["network_miou"], boundary_f=named["network_boundary_f"])
+    return named.assign(**{name: named[f"network_{name}"] for name in scores_of(named)})
 
 
 def front_steps(front: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
@@ -104,7 +123,7 @@ def latency_warning(frame: pd.DataFrame) -> str | None:
     if anew:
         return (
             f"Latencies are not comparable: {anew} of {len(finished)} were timed anew together, the others while "
-            "searching. Time all of them: stdc-lab search … --retime"
+            "searching. Time all of them: stdc-lab study retime DIR"
         )
     machines = finished["fingerprint"].dropna().unique()
     if len(machines) > 1:

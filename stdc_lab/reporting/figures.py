@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from stdc_lab.analysis.frame import varied_parameters
+from stdc_lab.config.figures import FIGURES
+from stdc_lab.config.figures import Figure as Measured
 from stdc_lab.records import Computing, CurvePoint, mixed_computing
 from stdc_lab.reporting.canvas import (
     BLUE,
@@ -37,7 +39,9 @@ from stdc_lab.reporting.figure_data import (
     finished_networks,
     front_members,
     front_steps,
+    further_figures,
     is_plan,
+    latency_title,
     latency_warning,
     level_medians,
     parameter_axis,
@@ -64,7 +68,7 @@ def pareto_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     axes = figure.subplots()
     finished, front = finished_networks(frame), front_members(frame)
     references = finished[finished["reference"].notna()]
-    dress(axes, "Latency at batch 1 (ms, median)", "mIoU (validation, 0–1)")
+    dress(axes, latency_title(frame), FIGURES["miou"].axis_title)
     if finished.empty:
         return say_nothing(figure, axes)
     is_plain = ~finished["on_front"] & finished["reference"].isna() & (finished["confirmed_seeds"] == 0)
@@ -171,9 +175,9 @@ def macs_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     figure = new_figure(9.0, 3.7, caption, latency_warning(frame))
     panels = figure.subplots(1, 2)
     finished = finished_networks(frame)
-    labels = {"miou": "mIoU (validation, 0–1)", "latency_ms": "Latency at batch 1 (ms, median)"}
+    labels = {"miou": FIGURES["miou"].axis_title, "latency_ms": latency_title(frame)}
     for axes, (column, label) in zip(panels, labels.items(), strict=True):
-        dress(axes, "MACs (10⁹)", label)
+        dress(axes, FIGURES["macs"].axis_title, label)
         if finished["macs"].notna().any():
             _scatter(axes, finished, finished["macs"] / 1e9, column)
             correlation, count = rank_correlation(frame, "macs", column), int(finished["macs"].count())
@@ -191,7 +195,8 @@ def macs_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
 
 
 def parameters_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
-    """Each varied parameter against mIoU (upper panel) and latency in ms (lower), with the median of each value.
+    """Each varied parameter against mIoU, below it latency and the study's further objectives, with the median of each
+    value.
 
     References count in no median: they were not drawn from the space.
     """
@@ -199,8 +204,9 @@ def parameters_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
     finished = finished_networks(frame)
     across = min(3, max(1, len(names)))
     down = max(1, math.ceil(len(names) / across))
-    figure = new_figure(3.1 * across + 0.4, 3.3 * down + 0.3, caption, latency_warning(frame))
-    panels = figure.subplots(2 * down, across, squeeze=False, sharey=False)
+    shown = [FIGURES["miou"], FIGURES["latency_ms"], *further_figures(frame)]
+    figure = new_figure(3.1 * across + 0.4, 1.65 * len(shown) * down + 0.3, caption, latency_warning(frame))
+    panels = figure.subplots(len(shown) * down, across, squeeze=False, sharey=False)
     if not names or finished.empty:
         for axes in panels.flat:
             axes.set_visible(False)
@@ -208,11 +214,11 @@ def parameters_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
         return say_nothing(figure, panels.flat[0])
     for place in range(down * across):
         row, column = divmod(place, across)
-        pair = (panels[2 * row, column], panels[2 * row + 1, column])
+        stack = list(panels[len(shown) * row : len(shown) * (row + 1), column])
         if place < len(names):
-            _parameter_pair(pair, frame, names[place], first=column == 0)
+            _parameter_stack(stack, shown, frame, names[place], first=column == 0)
         else:
-            for axes in pair:
+            for axes in stack:
                 axes.set_visible(False)
     legend_above(
         figure,
@@ -236,7 +242,7 @@ def curve_figure(
     left, right = figure.subplots(1, 2)
     dress(left, "Iteration", "Training loss")
     classifier = any(point.top1 is not None for point in points)
-    dress(right, "Iteration", "Top-1 accuracy (validation, 0–1)" if classifier else "mIoU (validation, 0–1)")
+    dress(right, "Iteration", "Top-1 accuracy (validation, 0–1)" if classifier else FIGURES["miou"].axis_title)
     if len(curve.iterations):
         left.plot(curve.iterations, curve.loss, color=INK, linewidth=1.1)
         left.set_ylim(bottom=0)
@@ -268,24 +274,29 @@ def _scatter(axes: Axes, finished: pd.DataFrame, x: Any, column: str, size: floa
         axes.scatter(x[chosen], finished.loc[chosen, column], **{**style, "s": style["s"] * size})
 
 
-def _parameter_pair(pair: tuple[Axes, Axes], frame: pd.DataFrame, name: str, *, first: bool) -> None:
+def _parameter_stack(
+    stack: Sequence[Axes], shown: Sequence[Measured], frame: pd.DataFrame, name: str, *, first: bool
+) -> None:
     finished, axis = finished_networks(frame), parameter_axis(frame, name)
     # Marks of one value are set apart sideways, always in the same way, so that none hides the others.
     aside = 0.4 * ((np.arange(len(finished)) * 0.618) % 1 - 0.5) if axis.ticks else 0.0
     searched = finished["reference"].isna()
-    for axes, column, label in zip(pair, ("miou", "latency_ms"), ("mIoU", "Latency (ms)"), strict=True):
-        dress(axes, name if column == "latency_ms" else "", label if first else "")
-        _scatter(axes, finished, axis.positions + aside, column, size=0.6)
-        for tick, median in level_medians(axis, finished[column].where(searched)):
+    for axes, one in zip(stack, shown, strict=True):
+        last, values = one is shown[-1], finished[one.name] / one.divisor
+        dress(axes, name if last else "", one.short_axis_title if first else "")
+        _scatter(axes, finished.assign(**{one.name: values}), axis.positions + aside, one.name, size=0.6)
+        for tick, median in level_medians(axis, values.where(searched)):
             axes.plot([tick - 0.28, tick + 0.28], [median, median], color=INK, linewidth=1.6, zorder=7)
         if axis.ticks:
             axes.set_xticks(axis.ticks, [textwrap.shorten(text, 12, placeholder="…") for text in axis.labels])
             axes.set_xlim(-0.6, len(axis.ticks) - 0.4)
             if max(map(len, axis.labels)) * len(axis.labels) > 30:
                 axes.tick_params(axis="x", rotation=35)
-        if column == "miou":
+        if not last:
             axes.tick_params(labelbottom=False)
-        low, high = finished[column].min(), finished[column].max()
+        if values.isna().all():
+            continue
+        low, high = values.min(), values.max()
         pad = 0.07 * (high - low) or 0.05 * abs(high) or 0.01
         axes.set_ylim(low - pad, high + pad)
         axes.yaxis.set_major_locator(MaxNLocator(5))

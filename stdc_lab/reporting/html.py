@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
-from ruamel.yaml import YAML
 
 from stdc_lab.analysis.frame import load_study, varied_parameters
-from stdc_lab.analysis.storage import read_study_config
+from stdc_lab.config.reading import yaml_text
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
+from stdc_lab.files import write_text
 from stdc_lab.records import TrialRecord
 from stdc_lab.reporting import protocol
 from stdc_lab.reporting.arms import arms_figure, arms_table
@@ -34,6 +33,7 @@ from stdc_lab.reporting.figures import curve_figure, macs_figure, parameters_fig
 from stdc_lab.reporting.sections import Samples, data_uri, describe, read_record, read_samples
 from stdc_lab.reporting.tables import front_table, trials_table
 from stdc_lab.reporting.words import aims_in_words, asked, cautions, summary
+from stdc_lab.storage import read_study_config
 
 PAGE = "index.html"
 OWN_PNG = re.compile(r"(pareto|arms|macs|parameters|curve-\d+)\.png")
@@ -61,13 +61,9 @@ def render_report(folder: str | Path, with_images: bool = True, out: Path | None
     try:
         target.mkdir(parents=True, exist_ok=True)
         images = _write_figures(target, _figures(frame, config, records))
-        page = _render(frame, config, records, samples, images, with_images)
-        partial = target / f".{PAGE}.partial"
-        partial.write_text(page, encoding="utf-8")
-        partial.replace(target / PAGE)
     except OSError as error:
         raise StudyError(f"{target}: cannot be written: {error.strerror}; use another --out") from error
-    return target / PAGE
+    return write_text(target / PAGE, _render(frame, config, records, samples, images, with_images), _refused)
 
 
 def described_trials(frame: pd.DataFrame) -> pd.DataFrame:
@@ -99,9 +95,13 @@ def _figures(frame: pd.DataFrame, config: StudyConfig, records: Mapping[int, Tri
     }
 
 
+def _refused(said: str) -> StudyError:
+    return StudyError(f"{said}; use another --out")
+
+
 def _write_figures(target: Path, figures: Mapping[str, Figure]) -> dict[str, str]:
     """Write the charts as PNGs, drop those of an earlier report, and give them as data URIs."""
-    images = {name: data_uri(save_png(figure, target / f"{name}.png")) for name, figure in figures.items()}
+    images = {name: data_uri(save_png(figure, target / f"{name}.png", _refused)) for name, figure in figures.items()}
     for path in target.iterdir():
         if OWN_PNG.fullmatch(path.name) and path.stem not in images:
             path.unlink()
@@ -160,30 +160,21 @@ def _render(
         "commands": commands(
             config, retimed=bool(retimed_at), fresh_seeds=int(frame["confirmed_seeds"].max() if len(frame) else 0)
         ),
-        "study_yaml": _as_yaml(config),
+        "study_yaml": yaml_text(config, flow=False),
     }
     return environment.get_template("report.html.j2").render(values)
 
 
 def commands(config: StudyConfig, *, retimed: bool, fresh_seeds: int = 0) -> list[tuple[str, str]]:
     """What to type to run the study again: a command and what it does."""
-    data = "" if config.data.name == "scenes" else f" --data {config.data.name}=PATH"
-    search = f"stdc-lab search study.yaml{data} --out runs/{config.name}"
+    data = "" if config.data.made_here else f" --data {config.data.name}=PATH"
+    folder = f"runs/{config.name}"
+    search = f"stdc-lab search study.yaml{data} --out {folder}"
     lines = [(search, "trains and times every trial; called again, it goes on where it stopped")]
     if fresh_seeds:
-        lines.append(
-            (f"{search} --confirm {fresh_seeds}", "trains the front, near ties and controls again with fresh seeds")
-        )
+        confirm = f"stdc-lab study confirm {folder} {fresh_seeds}{data}"
+        lines.append((confirm, "trains the front, near ties and controls again with fresh seeds"))
     if retimed:
-        lines.append((f"{search} --retime", "times all finished networks anew, in one pass"))
-    lines.append((f"stdc-lab report runs/{config.name}", "writes this page"))
+        lines.append((f"stdc-lab study retime {folder}", "times all finished networks anew, in one pass"))
+    lines.append((f"stdc-lab report {folder}", "writes this page"))
     return lines
-
-
-def _as_yaml(config: StudyConfig) -> str:
-    text = io.StringIO()
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.dump(config.model_dump(mode="json"), text)
-    return text.getvalue()

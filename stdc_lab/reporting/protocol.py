@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from stdc_lab.config.latency import TITLES
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.values import show_size
+from stdc_lab.data.kinds import describe
 from stdc_lab.records import Environment, LatencyResult, TrainResult, TrialRecord, mixed_computing
 
 Rows = list[tuple[str, str]]
 NOT_KNOWN = "not known: no finished trial’s record could be read"
-RUNTIMES = {"eager": "eager PyTorch, channels last"}
 
 
 def search_rows(config: StudyConfig) -> Rows:
@@ -42,7 +44,7 @@ def training_rows(config: StudyConfig, records: Sequence[TrialRecord]) -> Rows:
     crop = _size(train.augmentation.crop) if train.augmentation.crop else "as the images"
     low, high = train.augmentation.scale
     rows = [
-        ("Data", _data(config)),
+        ("Data", describe(config.data)),
         ("Image size", f"{_size(data.size)} pixels (height × width), crop {crop}"),
         ("Classes", distinct(record.profile.num_classes for record in records) or NOT_KNOWN),
         ("Initial weights", "random: no pretraining"),
@@ -84,15 +86,17 @@ def latency_rows(config: StudyConfig, records: Sequence[TrialRecord], retimed_at
     """How and where latencies were measured: label and value."""
     timed = [record.profile.latency for record in records if record.profile.latency is not None]
     machines = [record.profile.environment for record in records if record.profile.environment is not None]
+    batch = config.latency.batch
     moment = "while searching, each network before its training"
     if retimed_at:
         moment = f"all finished networks anew in one pass, interleaved ({retimed_at})"
     return [
-        ("Input", f"1×3×{config.latency.size[0]}×{config.latency.size[1]} (batch 1)"),
+        ("Input", f"{'×'.join(map(str, config.latency.input_shape))} (batch {config.latency.batch})"),
         ("Network", "inference graph: nothing that only training needs"),
-        ("Runtime", _runtime(timed)),
+        ("Runtime", _runtime(timed) + _making(timed)),
         ("Device", distinct(f"{m.device}, {m.processor}" for m in machines) or NOT_KNOWN),
         ("Threads", distinct(latency.threads for latency in timed) or NOT_KNOWN),
+        *([("Latency", f"milliseconds a call of {batch} images; FPS counts images")] if batch > 1 else []),
         ("Timed", moment),
         ("Figure", _repeats(timed)),
         ("MACs", f"of convolutions and linear layers at {_size(config.latency.size)}; one MAC is two FLOPs"),
@@ -123,9 +127,10 @@ def caption(config: StudyConfig, records: Sequence[TrialRecord]) -> str:
     where = distinct(f"{m.device} ({m.processor})" for m in machines)
     threads = distinct(latency.threads for latency in timed)
     parts = [
-        f"mIoU: {_data(config)}, {_size(config.data.size)} pixels, "
+        f"mIoU: {describe(config.data)}, {_size(config.data.size)} pixels, "
         f"{config.train.iterations} iterations of {config.train.batch_size}, from random weights.",
-        f"Latency: input {_size(config.latency.size)}, batch 1, {_runtime(timed) if timed else 'not measured'}"
+        f"Latency: input {_size(config.latency.size)}, batch {config.latency.batch}, "
+        + (_runtime(timed) if timed else "not measured")
         + (f", {where}" if where else "")
         + (f", {threads} thread{'' if threads == '1' else 's'}." if threads else "."),
     ]
@@ -143,19 +148,6 @@ def _precision(result: TrainResult) -> str:
 
 def _size(size: tuple[int, int]) -> str:
     return show_size(size).replace("x", "×")
-
-
-def _data(config: StudyConfig) -> str:
-    data = config.data
-    if data.name == "scenes":
-        return f"synthetic street scenes ({data.train_images} to train, {data.val_images} to validate)"
-    if data.name == "cityscapes":
-        return "Cityscapes, the published training and validation split"
-    if data.name == "folder":
-        return "a data set of one's own (folder)"
-    if data.split == "drive":
-        return f"CamVid, validated on the held-out drive {data.held_out}"
-    return "CamVid, the usual training and validation split"
 
 
 def _seeds(config: StudyConfig, records: Sequence[TrialRecord]) -> str:
@@ -186,7 +178,14 @@ def _score(records: Sequence[TrialRecord]) -> str:
 
 
 def _runtime(timed: Sequence[LatencyResult]) -> str:
-    return distinct(f"{RUNTIMES.get(t.runtime, t.runtime)}, {t.dtype}" for t in timed) or NOT_KNOWN
+    said = (f"{TITLES.get(t.runtime, t.runtime)}, {t.layout.replace('-', ' ')}, {t.dtype}" for t in timed)
+    return distinct(said) or NOT_KNOWN
+
+
+def _making(timed: Sequence[LatencyResult]) -> str:
+    """How long a network's graph, session or compilation took, which is no part of a latency."""
+    seconds = [one.making_s for one in timed if one.making_s is not None]
+    return f"; made in {statistics.median(seconds):.1f} s (median), which no latency holds" if seconds else ""
 
 
 def _repeats(timed: Sequence[LatencyResult]) -> str:

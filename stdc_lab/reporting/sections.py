@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from stdc_lab.arch import ArchSpec
 from stdc_lab.config.values import show_size
 from stdc_lab.errors import StdcLabError
+from stdc_lab.files import read_bytes, read_json
 from stdc_lab.records import MacCounters, ProfileResult, TrialRecord
 from stdc_lab.reporting.figure_data import trial_name
 from stdc_lab.reporting.tables import Cell, Row, Table
@@ -66,7 +67,7 @@ def read_record(folder: Path, trial: pd.Series) -> TrialRecord | None:
     """The record of a trial; None if it is missing, cannot be read, or is not a record."""
     run = run_folder(folder, trial)
     try:
-        return None if run is None else TrialRecord.model_validate_json((run / "trial.json").read_bytes())
+        return None if run is None else TrialRecord.model_validate_json(read_bytes(run / "trial.json"))
     except (OSError, ValidationError, StdcLabError):
         return None
 
@@ -190,7 +191,7 @@ def data_uri(png: bytes) -> str:
 
 def _read_legend(path: Path) -> tuple[tuple[str, str], ...]:
     try:
-        legend = json.loads(path.read_text(encoding="utf-8"))
+        legend = read_json(path)
     except (OSError, ValueError):
         return ()
     if not isinstance(legend, dict):
@@ -233,45 +234,8 @@ def _headline(trial: pd.Series) -> tuple[tuple[str, str], ...]:
     return tuple(shown)
 
 
-def _departures(spec: ArchSpec) -> list[str]:
-    """What a network has other than every released one, beside widths, depths and kernels."""
-    plain, decoder = ArchSpec(), spec.decoder
-    names = {"stem_depths": "convolutions in stages 1 and 2", "fusion": "fusion", "downsample": "downsample"}
-    departs = [
-        f"{words} {', '.join(map(str, value)) if isinstance(value, tuple) else value}"
-        for name, words in names.items()
-        if (value := getattr(spec, name)) != getattr(plain, name)
-    ]
-    departs += ["conv_last"] if spec.conv_last else []
-    departs += [] if decoder.attention else ["no attention"]
-    departs += [] if decoder.global_context else ["no global context"]
-    departs += ["spatial path"] if decoder.spatial_path else []
-    departs += [] if decoder.interpolation == "nearest" else [f"{decoder.interpolation} upsampling"]
-    return departs
-
-
 def _settings(spec: ArchSpec | None, record: TrialRecord | None, trial: pd.Series) -> tuple[tuple[str, str], ...]:
-    rows: list[tuple[str, str]] = []
-    if spec is not None:
-        rows = [
-            ("Widths of stages 1–5", ", ".join(map(str, spec.widths))),
-            ("Modules in stages 3–5", ", ".join(map(str, spec.depths))),
-            ("Blocks in a module", str(spec.num_blocks)),
-            ("Kernels of the blocks", ", ".join(map(str, spec.kernels))),
-            ("Channel ratio", f"{spec.channel_ratio:g}"),
-            *(
-                (f"Block widths in stage {stage}", ", ".join(map(str, widths)))
-                for stage, widths in enumerate(spec.block_widths, start=3)
-            ),
-            (
-                "Decoder widths",
-                f"context {spec.decoder.context_width}, fusion {spec.decoder.fusion_width}, "
-                f"head {spec.decoder.head_width}",
-            ),
-        ]
-        departs = _departures(spec)
-        if departs:
-            rows.append(("Departs from STDC's form", "; ".join(departs)))
+    rows = [] if spec is None else list(spec.facts())
     if record is not None:
         heads = record.train.heads
         rows.append(("Detail heads while training", ", ".join(f"1/{s}" for s in heads.detail_strides) or "none"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,14 @@ import pandas as pd
 
 from stdc_lab.analysis.confirmation import fresh_difference
 from stdc_lab.analysis.frame import varied_parameters
+from stdc_lab.config.figures import Figure
 from stdc_lab.reporting.figure_data import (
     QUIET_SPREAD,
-    aims,
     confirmed_networks,
     front_members,
     reference_trials,
     show_value,
+    shown_figures,
     trial_name,
 )
 from stdc_lab.reporting.words import compare, signed, state_word, without_paths
@@ -50,31 +51,7 @@ class Table:
     rows: tuple[Row, ...]
 
 
-Measure = tuple[str, str, str, float, int]
-MEASURES: tuple[Measure, ...] = (
-    ("mIoU", "mean IoU over the classes, validation, 0 to 1", "miou", 1, 3),
-    ("Latency ms", "median at batch 1, inference graph", "latency_ms", 1, 2),
-    ("p95 ms", "95th percentile of the latency", "latency_p95_ms", 1, 2),
-    ("FPS", "1000 / latency in ms", "fps", 1, 1),
-    ("MACs 10⁹", "multiply-accumulates of convolutions and linear layers", "macs", 1e9, 2),
-    ("GFLOPs", "2 × MACs / 10⁹", "gflops", 1, 2),
-    ("Params 10⁶", "parameters of the inference graph", "num_params", 1e6, 2),
-)
-"""Heading, explanation, column, divisor, digits."""
-FURTHER_MEASURES: tuple[Measure, ...] = (
-    ("Boundary F", "boundary F-score, validation, 0 to 1", "boundary_f", 1, 3),
-    ("Latency ratio", "over the reference network’s, timed in turns with it", "latency_ratio", 1, 3),
-    ("Peak 10⁶", "elements of feature maps alive at once, by theory", "peak_activations", 1e6, 2),
-    ("Memory MiB", "of a call at batch 1, measured", "peak_memory_bytes", 2**20, 1),
-)
-"""Shown where they are objectives of the study."""
-
-
-def measures_of(frame: pd.DataFrame, *, front: bool = False) -> tuple[Measure, ...]:
-    """The measures that a study's tables show; fewer in that of the front."""
-    usual = (one for one in MEASURES if not (front and one[2] in ("latency_p95_ms", "gflops")))
-    words = " ".join(aims(frame)).split()
-    return (*usual, *(one for one in FURTHER_MEASURES if one[2] in words))
+NOT_OF_THE_FRONT = ("latency_p95_ms", "gflops")
 
 
 def front_table(frame: pd.DataFrame) -> Table:
@@ -84,9 +61,9 @@ def front_table(frame: pd.DataFrame) -> Table:
     if not confirmed.empty:
         shown = pd.concat([shown, confirmed]).drop_duplicates("number").sort_values(["latency_ms", "number"])
     references, names = reference_trials(frame), varied_parameters(frame)
-    measures = measures_of(frame, front=True)
+    measures = [one for one in shown_figures(frame) if one.name not in NOT_OF_THE_FRONT]
     headings = [("Network", "the trial’s number, or the reference’s name")]
-    headings += [(heading, text) for heading, text, *_ in measures]
+    headings += [(one.heading, one.meaning) for one in measures]
     several = bool((shown["network_seeds"] > 1).any())
     headings += SEVERAL if several else []
     headings += CONFIRMED if not confirmed.empty else []
@@ -164,8 +141,8 @@ def trials_table(frame: pd.DataFrame) -> Table:
     names = varied_parameters(frame)
     retimed = bool(frame["retimed"].any())
     headings = [("Trial", "number; a reference or an arm by its name"), ("State", "what became of it"), ("Note", "")]
-    measures = measures_of(frame)
-    headings += [(heading, text) for heading, text, *_ in measures]
+    measures = shown_figures(frame)
+    headings += [(one.heading, one.meaning) for one in measures]
     headings.append(("Spread", f"of the timing: interquartile range / median; above {QUIET_SPREAD:g} not quiet"))
     if retimed:
         headings.append(("Before ms", "latency as measured while searching"))
@@ -226,8 +203,13 @@ def _name_cell(trial: pd.Series) -> Cell:
     return Cell(text, number, anchor, number=False)
 
 
-def _measures(trial: pd.Series, measures: tuple[Measure, ...]) -> list[Cell]:
-    return [_number(trial[column], divisor, digits) for _, _, column, divisor, digits in measures]
+def _measures(trial: pd.Series, measures: Sequence[Figure]) -> list[Cell]:
+    return [measure_cell(one, trial[one.name]) for one in measures]
+
+
+def measure_cell(figure: Figure, value: Any) -> Cell:
+    """A figure's value in its unit; a dash where it was not measured."""
+    return Cell("–") if pd.isna(value) else Cell(figure.show(value), float(value))
 
 
 def _parameters(trial: pd.Series, names: list[str]) -> list[Cell]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from stdc_lab.analysis.arms import compare_arms
 from stdc_lab.analysis.confirmation import fresh_difference, seed_deviation, winners_curse
+from stdc_lab.config.figures import figure_of
 from stdc_lab.config.objectives import parse_objective
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.reporting.figure_data import (
@@ -34,16 +35,6 @@ STATES = {
     "RUNNING": "running",
     "WAITING": "waiting",
 }
-AIMS: dict[str, str] = {
-    "miou": "mIoU",
-    "boundary_f": "boundary F-score",
-    "latency_ms": "latency",
-    "latency_ratio": "latency over the reference’s",
-    "macs": "MACs",
-    "num_params": "parameters",
-    "peak_activations": "feature maps alive at once",
-    "peak_memory_bytes": "memory",
-}
 
 
 @dataclass(frozen=True)
@@ -61,6 +52,8 @@ def summary(frame: pd.DataFrame) -> list[str]:
     """Sentences: how many trials by state, what the front spans, and how it stands to the references; of a plan, how
     its arms stand to the control."""
     sentences = [count_sentence(frame)]
+    if (within := frame.attrs.get("latency_in")) is not None:
+        sentences.append(f"All speak of latency in {within}: milliseconds a call.")
     if is_plan(frame):
         return [*sentences, *arm_sentences(frame)]
     front = front_members(frame)
@@ -219,7 +212,7 @@ def aims_in_words(frame: pd.DataFrame) -> str:
     phrases = []
     for text in aims(frame):
         objective = parse_objective(text)
-        name = AIMS[objective.figure]
+        name = figure_of(objective.figure).in_words
         phrases.append(f"{name} {directions['maximize' if objective.maximize else 'minimize']}")
     return ", ".join(phrases)
 
@@ -234,7 +227,7 @@ def cautions(frame: pd.DataFrame, config: StudyConfig) -> list[str]:
     if noisy:
         sentences.append(
             f"{noisy} of {len(finished)} latencies have a spread above {QUIET_SPREAD:g}: the machine was not quiet. "
-            "Time all networks anew: stdc-lab search … --retime."
+            "Time all networks anew: stdc-lab study retime DIR."
         )
     undecided = int((finished["doubtful"]).sum())
     if undecided:
@@ -245,10 +238,10 @@ def cautions(frame: pd.DataFrame, config: StudyConfig) -> list[str]:
     screened = int((frame["screened"] & frame["doubtful"]).sum())
     if screened:
         sentences.append(
-            f"{_counted(screened, 'candidate')} screened out on a noisy timing: stdc-lab search … --retime times them "
+            f"{_counted(screened, 'candidate')} screened out on a noisy timing: stdc-lab study retime DIR times them "
             "again, and queues those that may meet the bounds."
         )
-    data = "synthetic scenes" if config.data.name == "scenes" else "this data set"
+    data = "synthetic scenes" if config.data.made_here else "this data set"
     sentences.append(
         f"mIoU is that of a proxy: {config.train.iterations} iterations from random weights on {data}. It ranks "
         "networks under this protocol; it is not comparable with published numbers."

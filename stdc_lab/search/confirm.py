@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
 
 from stdc_lab.analysis.confirmation import worth_confirming
 from stdc_lab.analysis.frame import load_study
-from stdc_lab.analysis.networks import SCORES
+from stdc_lab.config.choosers import FixedChooser
+from stdc_lab.config.figures import figure_of
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
 from stdc_lab.records import trial_key
-from stdc_lab.search.ledger import CONFIRMS, is_trained, take_waiting
 from stdc_lab.search.propose import network_of
+from stdc_lab.storage import StoredTrial, TrialNotes, enqueue, take_waiting, trials_of
 
 FIRST_FRESH_SEED = 1_000_000
 """Beyond the study's own seed: the same for all networks, so that trainings are paired, and none of a search."""
-CONTROL = "control"
-"""The attribute of a fresh training whose network was drawn by lot, whatever its score."""
 CONTROLS = 4
 """So many networks at least are trained again whatever their score: the references, and others drawn by lot."""
 
@@ -39,7 +37,7 @@ class Confirmation:
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
-            raise StudyError(f"--confirm: got {self.seeds}; allowed: a whole number from 1, of fresh seeds")
+            raise StudyError(f"study confirm: got {self.seeds}; allowed: a whole number from 1, of fresh seeds")
         if not 0 <= self.tie <= 1:
             raise StudyError(f"--tie: got {self.tie:g}; allowed: mIoU from 0 to 1")
 
@@ -54,25 +52,25 @@ def enqueue_confirmation(study: optuna.Study, config: StudyConfig, folder: Path,
     """
     if config.plan is not None:
         raise StudyError(
-            f"{folder}: --confirm is for what a sampler chose; every arm of a plan has several seeds: add seeds to it"
+            f"{folder}: study confirm is for what a sampler chose; a plan has several seeds: add seeds to it"
         )
-    if not any(one.figure in SCORES for one in config.objectives):
+    if not any(figure_of(one.figure).by_seed for one in config.objectives):
         raise StudyError(
-            f"{folder}: --confirm: no objective of this study depends on a training: "
+            f"{folder}: study confirm: no objective of this study depends on a training: "
             f"{', '.join(map(str, config.objectives))}"
         )
     frame = load_study(folder)
     chosen = frame.loc[worth_confirming(frame, config.objectives, wanted.tie), "number"].tolist()
     if not chosen:
         raise StudyError(f"{folder}: no finished trial to confirm; run the search first")
-    trials = study.get_trials(deepcopy=False)
+    trials = trials_of(study)
     there = {
-        (trial.user_attrs[CONFIRMS], trial.user_attrs["seed"])
+        (trial.notes.confirms, trial.notes.seed)
         for trial in trials
-        if CONFIRMS in trial.user_attrs and trial.state != TrialState.FAIL
+        if trial.notes.confirms is not None and trial.state != "FAIL"
     }
-    first_of = _first_of_each_training([trial for trial in trials if is_trained(trial)], config)
-    references = [number for number in first_of if "reference" in trials[number].user_attrs]
+    first_of = _first_of_each_training([trial for trial in trials if trial.is_trained], config)
+    references = [number for number in first_of if trials[number].notes.reference is not None]
     drawn = _draw_controls(trials, first_of, references, config)
     chosen += [*references, *drawn]
     for index in range(wanted.seeds):  # all networks of a seed before the next: broken off, it is as balanced as can be
@@ -80,8 +78,8 @@ def enqueue_confirmation(study: optuna.Study, config: StudyConfig, folder: Path,
         for number in dict.fromkeys(first_of[one] for one in chosen if one in first_of):
             if (number, seed) not in there:
                 there.add((number, seed))
-                attributes = {CONFIRMS: number, "seed": seed} | ({CONTROL: True} if number in drawn else {})
-                study.enqueue_trial(trials[number].params, user_attrs=attributes)
+                notes = TrialNotes(confirms=number, seed=seed, control=True if number in drawn else None)
+                enqueue(study, trials[number].params, notes)
     return len(there)
 
 
@@ -93,22 +91,23 @@ def next_confirmation(study: optuna.Study) -> optuna.Trial | None:
 
 
 def _draw_controls(
-    trials: list[FrozenTrial], first_of: dict[int, int], references: list[int], config: StudyConfig
+    trials: list[StoredTrial], first_of: dict[int, int], references: list[int], config: StudyConfig
 ) -> list[int]:
     """Networks by lot, so that there are `CONTROLS` with the references; those of earlier calls first."""
-    drawn = list(dict.fromkeys(trial.user_attrs[CONFIRMS] for trial in trials if CONTROL in trial.user_attrs))
+    confirmed = (trial.notes.confirms for trial in trials if trial.notes.control)
+    drawn = list(dict.fromkeys(number for number in confirmed if number is not None))
     known = {*(first_of[number] for number in references), *drawn}
     others = sorted(set(first_of.values()) - known)
     wanted = min(max(0, CONTROLS - len(known)), len(others))
     return drawn + random.Random(f"{config.seed} controls").sample(others, wanted)
 
 
-def _first_of_each_training(trials: list[FrozenTrial], config: StudyConfig) -> dict[int, int]:
+def _first_of_each_training(trials: list[StoredTrial], config: StudyConfig) -> dict[int, int]:
     """For each trial the first one with the same network and training, whatever its seed."""
     first: dict[str, int] = {}
     found = {}
     for trial in trials:
-        if trial.state == TrialState.COMPLETE:
-            spec, train = network_of(trial, config)
+        if trial.state == "COMPLETE":
+            spec, train = network_of(trial.notes, FixedChooser(trial.params), config)
             found[trial.number] = first.setdefault(trial_key(spec, train, config.data, 0), trial.number)
     return found

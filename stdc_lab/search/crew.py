@@ -20,7 +20,7 @@ from typing import Self, cast
 import torch
 
 from stdc_lab.errors import StudyError
-from stdc_lab.machine import usable_cores
+from stdc_lab.hardware.threads import usable_cores
 from stdc_lab.search.messages import Failed, FromWorker, Lost, Task
 from stdc_lab.search.objective import LOG_FILE
 

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import optuna
 import torch
-from optuna.trial import TrialState
 
 from stdc_lab.analysis.frame import load_study, write_trials_csv
 from stdc_lab.analysis.space_survey import refuse_hopeless
-from stdc_lab.analysis.storage import STORAGE_FILE
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import Dataset, load_dataset
+from stdc_lab.deploy.runtimes import check_runtime
 from stdc_lab.errors import StudyError
-from stdc_lab.machine import choose_device, choose_dtype, default_threads, environment
+from stdc_lab.hardware.devices import choose_device, choose_dtype
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import default_threads
 from stdc_lab.records import Circumstances, Environment
 from stdc_lab.search.confirm import Confirmation, enqueue_confirmation
 from stdc_lab.search.crew import Crew
@@ -27,15 +28,16 @@ from stdc_lab.search.folder import (
     check_same_study,
     driver_lock,
     keep_config,
-    open_study,
     set_aside,
-    storage_at_work,
 )
-from stdc_lab.search.ledger import Ledger, take_up_abandoned
+from stdc_lab.search.ledger import Ledger
 from stdc_lab.search.loop import Search
+from stdc_lab.search.objectives import check_classes
 from stdc_lab.search.propose import enqueue_known
+from stdc_lab.search.scoring import find_scorer
 from stdc_lab.search.stopping import Stop
 from stdc_lab.search.watcher import Watcher
+from stdc_lab.storage import STORAGE_FILE, open_study, storage_at_work, take_up_abandoned, trials_of
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ def run_study(
     outcome are then of these trainings.
 
     crew: workers that are there already, and stay; `jobs` and the devices are then theirs.
-    Raises `StudyError` when the folder belongs to another study, and when trials fail in a row; `DataError` when the
-    data cannot be had.
+    Raises `StudyError` when the folder belongs to another study, and when trials fail in a row; `ConfigError` for a
+    runtime that cannot be had here; `DataError` when the data cannot be had.
     """
     folder, watcher = Path(folder), watcher or Watcher()
     wanted = config.total_trials if trials is None else trials
@@ -89,10 +91,14 @@ def run_study(
     chosen = [choose_device(name) for name in devices or (device,)]
     if crew is not None:
         chosen = [torch.device(worker.device) for worker in crew.workers]
+    for one in chosen:
+        check_runtime(config.latency, one, config.name)
     if confirm is not None and not (folder / STORAGE_FILE).exists():
         raise StudyError(f"{folder}: no study to confirm; run the search first")
+    find_scorer(config.scorer)
     check_same_study(config, folder)
     dataset = load_dataset(config.data, data_path, progress=watcher.data)
+    check_classes(config, dataset.class_names)
     with ExitStack() as stack:
         stack.enter_context(driver_lock(folder))
         stack.enter_context(storage_at_work(folder))
@@ -143,8 +149,8 @@ def _machines(study: optuna.Study, devices: Sequence[torch.device], config: Stud
                 f"--devices: {devices[0]} is {first.processor}, {name} is {other.processor}; allowed: devices of one "
                 "kind, because their latencies are compared"
             )
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        there = trial.user_attrs.get("fingerprint")
+    for trial in trials_of(study, "COMPLETE"):
+        there = trial.notes.fingerprint
         if there is not None and there != first.fingerprint:
             raise StudyError(
                 f"this study's latencies were measured on another machine, device or PyTorch (fingerprint {there}; "

@@ -12,13 +12,16 @@ import torch
 from stdc_lab.analysis.plan_survey import PlanSurvey, survey_plan
 from stdc_lab.analysis.space_survey import SAMPLES, SpaceSurvey, survey_space
 from stdc_lab.arch import ArchSpec, presets
-from stdc_lab.arch.theory import total_cost
+from stdc_lab.arch.costs import total_cost
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.config.values import Value
 from stdc_lab.data import Dataset, Progress, Split, load_dataset
+from stdc_lab.data.kinds import num_classes
+from stdc_lab.deploy.runtimes import check_runtime
 from stdc_lab.errors import DataError
-from stdc_lab.machine import choose_device, choose_dtype, machine_lock, synchronise
+from stdc_lab.hardware.devices import choose_device, choose_dtype, synchronise
+from stdc_lab.machine import machine_lock
 from stdc_lab.nn import build_model
 from stdc_lab.profiling import profile
 from stdc_lab.training.evaluate import evaluate
@@ -43,7 +46,7 @@ class TimeEstimate(Value):
     """The network whose trial was measured: the first that the study names, or the base of its space."""
     device: str
     timing_s: float
-    """Seconds that its latency took to measure, counters included."""
+    """Seconds that its latency took to measure."""
     step_s: float
     """Median seconds of an optimiser step."""
     evaluation_s: float
@@ -82,16 +85,17 @@ def dry_run(
     """Survey a study's space or plan, and estimate its time from a piece of a trial of the first network it names.
 
     Without data, or without a network that fits, there is a reason in place of an estimate. Nothing is written but the
-    data's cache. `on_survey` is told of the survey before the time is measured. Raises `StdcLabError` for a device that
-    is not there.
+    data's cache. `on_survey` is told of the survey before the time is measured. Raises `StdcLabError` for a device
+    that is not there, `ConfigError` for a runtime that is not.
     """
     chosen = choose_device(device)
+    check_runtime(config.latency, chosen, config.name)
     dataset, reason = None, None
     try:
         dataset = load_dataset(config.data, data_path, progress=on_progress)
     except DataError as error:
         reason = str(error)
-    classes = len(dataset.class_names) if dataset is not None else (config.data.num_classes or 19)
+    classes = len(dataset.class_names) if dataset is not None else (num_classes(config.data) or 19)
     space, plan = None, None
     if config.plan is not None:
         plan = survey_plan(config, config.plan, classes)
@@ -124,7 +128,7 @@ def _estimate(config: StudyConfig, dataset: Dataset, device: torch.device, mean_
     name, spec, train = next(iter(planned), (config.space.base, presets[config.space.base], plain))
     classes = len(dataset.class_names)
     started = time.monotonic()
-    profile(spec, num_classes=classes, latency=config.latency, device=device)
+    profile(spec, num_classes=classes, latency=config.latency, counters=False, device=device)
     timing_s = time.monotonic() - started
     with machine_lock(alone=False), reproducible(config.seed, device):
         network = build_model(spec, classes, train.heads, seed=config.seed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,24 +12,19 @@ from typing import TypeVar
 import filelock
 import optuna
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from sqlalchemy.exc import SQLAlchemyError
 
-from stdc_lab.analysis.storage import OBJECTIVES, STORAGE_FILE, STUDY_FILE, read_storage
-from stdc_lab.config.reading import differences, read_study
+from stdc_lab.config.reading import differences, read_study, yaml_text
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import Dataset
 from stdc_lab.errors import StudyError
+from stdc_lab.files import read_bytes, write_text
 from stdc_lab.records import Environment, ProfileResult, TrialRecord, profile_key
-from stdc_lab.search.ledger import is_trained
+from stdc_lab.storage import STORAGE_FILE, STUDY_FILE, StudyNotes, read_storage
 
-STORAGE_WAIT_S = 60.0
 LOCK_WAIT_S = 1.0
-"""For a `--status` that looks at the lock in this very moment; another search keeps it for longer."""
+"""For a `study status` that looks at the lock in this very moment; another search keeps it for longer."""
 FREE_TO_CHANGE = ("trials", "title", "stale_trials", "plan.control")
 RUNS_FOLDER, PROFILES_FOLDER, CSV_FILE = "runs", "profiles", "trials.csv"
-NUM_CLASSES = "num_classes"
-"""The study's attribute that says how many classes its networks tell apart."""
 Kept = TypeVar("Kept", TrialRecord, ProfileResult)
 
 
@@ -51,55 +45,6 @@ def driver_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def storage_at_work(folder: Path) -> Iterator[None]:
-    """Say plainly that a folder's storage cannot be written: full, read-only, or held by another program."""
-    try:
-        yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        cause = error if isinstance(error, SQLAlchemyError) else error.__cause__
-        reason = str(getattr(cause, "orig", None) or error).strip().splitlines()[0]
-        raise StudyError(
-            f"{folder / STORAGE_FILE}: cannot be written ({reason}); what was finished before is kept: give the disk "
-            "room, or the file write permission, and call the search again"
-        ) from error
-
-
-def open_study(config: StudyConfig, folder: Path) -> optuna.Study:
-    """The study in a folder's storage, made if it is not there. Raises `StudyError` if the file is no storage."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path = folder / STORAGE_FILE
-    if path.exists():
-        read_storage(folder)  # says what is wrong with a file that is none, and writes nothing into it
-    else:
-        # Made beside its place: killed at this moment, a search leaves no storage rather than half of one.
-        partial = path.with_name(path.name + ".partial")
-        for leftover in folder.glob(partial.name + "*"):  # a journal among them
-            leftover.unlink()
-        storage = _storage_at(partial)
-        made = _study_in(storage, config)
-        made.set_user_attr(OBJECTIVES, [str(objective) for objective in config.objectives])
-        storage.remove_session()
-        storage.engine.dispose()
-        partial.replace(path)
-    return _study_in(_storage_at(path), config)
-
-
-def _storage_at(path: Path) -> optuna.storages.RDBStorage:
-    # A connection made here, not a URL: a path with a percent or question mark in it would be taken apart.
-    connect = {"creator": lambda: sqlite3.connect(path, timeout=STORAGE_WAIT_S)}
-    return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=connect)
-
-
-def _study_in(storage: optuna.storages.RDBStorage, config: StudyConfig) -> optuna.Study:
-    return optuna.create_study(
-        storage=storage,
-        study_name=config.name,
-        directions=["maximize" if objective.maximize else "minimize" for objective in config.objectives],
-        load_if_exists=True,
-    )
 
 
 def check_same_study(config: StudyConfig, folder: Path) -> None:
@@ -155,7 +100,7 @@ def _changes(config: StudyConfig, folder: Path) -> list[tuple[str, str]]:
 
 
 def _has_trained(folder: Path) -> bool:
-    return (folder / STORAGE_FILE).exists() and any(map(is_trained, read_storage(folder).trials))
+    return (folder / STORAGE_FILE).exists() and any(trial.is_trained for trial in read_storage(folder).trials)
 
 
 def _extends_plan(old: StudyConfig, new: StudyConfig, key: str) -> bool:
@@ -174,9 +119,10 @@ def check_same_data(study: optuna.Study, dataset: Dataset, folder: Path) -> None
     seen = json.dumps([dataset.train.names, dataset.val.names, dataset.train.images.shape, dataset.class_names])
     named = hashlib.sha256(seen.encode()).hexdigest()[:10]
     here = {"what": said, "digest": named, "contents": dataset.contents}
-    if study.user_attrs.get(NUM_CLASSES) is None:
-        study.set_user_attr(NUM_CLASSES, len(dataset.class_names))
-    there = study.user_attrs.get("data_set")
+    noted = StudyNotes.read(study)
+    if noted.num_classes is None:
+        StudyNotes(num_classes=len(dataset.class_names)).write(study)
+    there = noted.data_set
     if there is not None and {**here, **there} != here:
         other = "digest" if there["digest"] != named else "contents"
         raise StudyError(
@@ -184,18 +130,12 @@ def check_same_data(study: optuna.Study, dataset: Dataset, folder: Path) -> None
             f"({here[other]}); nothing was changed. Give the --data it was begun with, or use another --out"
         )
     if there != here:  # a study from before contents were looked at says nothing of them
-        study.set_user_attr("data_set", here)
+        StudyNotes(data_set=here).write(study)
 
 
 def keep_config(config: StudyConfig, folder: Path) -> None:
     """Write the study as it is run, its space and defaults included."""
-    path = folder / STUDY_FILE
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        writer = YAML(typ="safe", pure=True)
-        writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-        writer.dump(config.model_dump(mode="json"), file)
-    partial.replace(path)
+    write_text(folder / STUDY_FILE, yaml_text(config), StudyError)
 
 
 def read_record(folder: Path, key: str) -> TrialRecord | None:
@@ -212,7 +152,9 @@ def study_profile_key(config: StudyConfig, arch_id: str, machine: Environment, n
         arch_id,
         machine,
         num_classes=num_classes,
-        input_shape=(1, 3, *config.latency.size),
+        input_shape=config.latency.input_shape,
+        runtime=config.latency.runtime,
+        dtype=config.latency.dtype,
         compared_with=None if beside is None else beside[1].arch_id,
     )
 
@@ -226,22 +168,12 @@ def read_profile(folder: Path, key: str) -> ProfileResult | None:
 def keep_profile(folder: Path, key: str, profile: ProfileResult) -> None:
     """Keep a profile for the other trials of its network."""
     (folder / PROFILES_FOLDER).mkdir(exist_ok=True)
-    write_text(folder / PROFILES_FOLDER / f"{key}.json", profile.model_dump_json(indent=1))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all. Raises `StudyError` if it cannot be written."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be written: {error.strerror}") from error
+    write_text(folder / PROFILES_FOLDER / f"{key}.json", profile.model_dump_json(indent=1), StudyError)
 
 
 def _read(path: Path, kind: type[Kept], what: str, advice: str) -> Kept | None:
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(read_bytes(path))
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:

@@ -8,7 +8,7 @@ from statistics import median_low
 import torch
 
 from stdc_lab.arch import ArchSpec
-from stdc_lab.arch.theory import total_cost
+from stdc_lab.arch.costs import total_cost
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.nn import build_model
 from stdc_lab.profiling import measure_latency
@@ -67,7 +67,7 @@ def time_in_groups(
         if len(of_reference) > 1:
             reference_ms = whole[reference.arch_id].median_ms
             whole |= {arch_id: _over(reference_ms, one) for arch_id, one in found.items()}
-        return {one: whole[one].model_copy(update={"reference": name}) for one in specs}
+        return {one: whole[one].replace(reference=name) for one in specs}
 
     found |= time(by_size, 0.0, 0.9)
     suspects = _suspects(comparable(), macs)
@@ -99,13 +99,11 @@ def _pooled(results: Sequence[LatencyResult]) -> LatencyResult:
     if len(results) == 1:
         return results[0]
     low, high = (median_low(one.ci95_ms[end] for one in results) for end in (0, 1))
-    return results[0].model_copy(
-        update={
-            "median_ms": median_low(one.median_ms for one in results),
-            "p95_ms": median_low(one.p95_ms for one in results),
-            "ci95_ms": (low, high),
-            "noisy": any(one.noisy for one in results),
-        }
+    return results[0].replace(
+        median_ms=median_low(one.median_ms for one in results),
+        p95_ms=median_low(one.p95_ms for one in results),
+        ci95_ms=(low, high),
+        noisy=any(one.noisy for one in results),
     )
 
 
@@ -115,11 +113,9 @@ def _over(reference_ms: float, result: LatencyResult) -> LatencyResult:
     median_ms = reference_ms / result.times_as_fast
     slow, fast = result.times_as_fast_ci95
     ends = (reference_ms / fast, reference_ms / slow)
-    return result.model_copy(
-        update={
-            "median_ms": median_ms,
-            "p95_ms": result.p95_ms * median_ms / result.median_ms,
-            "ci95_ms": ends,
-            "precision": max(ends[1] - median_ms, median_ms - ends[0]) / median_ms,
-        }
+    return result.replace(
+        median_ms=median_ms,
+        p95_ms=result.p95_ms * median_ms / result.median_ms,
+        ci95_ms=ends,
+        precision=max(ends[1] - median_ms, median_ms - ends[0]) / median_ms,
     )

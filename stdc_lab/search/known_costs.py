@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from optuna.trial import FrozenTrial
-
 from stdc_lab.profiling.plausibility import is_implausible
 from stdc_lab.records import LatencyResult, ProfileResult
+from stdc_lab.storage import StoredTrial
 
 NEAR_IN_SIZE = 2.0
 """A call has a fixed cost beside its MACs: only networks of up to so many times more or fewer MACs are compared."""
@@ -20,14 +19,14 @@ Cost = tuple[float, float]
 class KnownCosts:
     """Latency and MACs of the networks that were timed on one machine, by `arch_id`; implausible ones left out."""
 
-    def __init__(self, trials: Iterable[FrozenTrial] = (), fingerprint: str | None = None) -> None:
+    def __init__(self, trials: Iterable[StoredTrial] = (), fingerprint: str | None = None) -> None:
         self._of: dict[str, Cost] = {}
         for trial in trials:
-            attributes = trial.user_attrs
-            latency_ms, macs = attributes.get("latency_ms"), attributes.get("macs")
-            here = fingerprint is None or attributes.get("fingerprint") == fingerprint
-            if here and latency_ms is not None and macs is not None and "latency_note" not in attributes:
-                self.put(str(attributes.get("arch_id")), latency_ms, macs)
+            notes = trial.notes
+            latency_ms, macs = notes.figures.get("latency_ms"), notes.figures.get("macs")
+            here = fingerprint is None or notes.fingerprint == fingerprint
+            if here and latency_ms is not None and macs is not None and notes.latency_note is None:
+                self.put(str(notes.arch_id), latency_ms, macs)
 
     def add(self, cost: ProfileResult) -> None:
         """Hear of a network that has been timed."""
@@ -54,4 +53,4 @@ def is_suspect(cost: ProfileResult, beside: Iterable[Cost]) -> bool:
 
 def marked(latency: LatencyResult) -> LatencyResult:
     """The latency with what is wrong with it: no other timing bore it out."""
-    return latency.model_copy(update={"noisy": True, "note": IMPLAUSIBLE})
+    return latency.replace(noisy=True, note=IMPLAUSIBLE)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
-from optuna.trial import TrialState
 
 from stdc_lab.analysis.frame import load_study, write_trials_csv
-from stdc_lab.arch.theory import total_cost
+from stdc_lab.arch.costs import total_cost
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
 from stdc_lab.records import Circumstances, Environment, ProfileResult, TrialRecord
-from stdc_lab.search.confirm import next_confirmation
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.crew import Crew, Worker
 from stdc_lab.search.folder import (
     CSV_FILE,
@@ -27,24 +26,17 @@ from stdc_lab.search.folder import (
     study_profile_key,
 )
 from stdc_lab.search.known_costs import KnownCosts, is_suspect
-from stdc_lab.search.ledger import FAILED_AT_ITS_POINT, Ledger, Searched, give_back
+from stdc_lab.search.ledger import Ledger
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Lost, Profiled, Scored, Stepped, Task
-from stdc_lab.search.objective import Candidate, clear, keep_reasons, tidy
+from stdc_lab.search.objective import clear, keep_reasons, tidy
 from stdc_lab.search.objectives import ScreenedOutError, is_to_time_again, screened_by_profile, unmeasured
-from stdc_lab.search.propose import (
-    draw_candidate,
-    draws_at_random,
-    make_sampler,
-    next_trial,
-    random_point,
-    tell,
-    tell_screened,
-)
+from stdc_lab.search.propose import tell, tell_screened
+from stdc_lab.search.proposer import Proposer
 from stdc_lab.search.pruning import Pruner
-from stdc_lab.search.samplers import RandomPoints
 from stdc_lab.search.stopping import Stop
 from stdc_lab.search.watchdog import Watchdog
 from stdc_lab.search.watcher import Watcher
+from stdc_lab.storage import TrialNotes, give_back, tell_failed, trials_of
 
 MAX_FAILURES_IN_A_ROW = 3
 MAX_SCREENED_IN_A_ROW = 2000
@@ -100,17 +92,18 @@ class Search:
     running: dict[Worker, Running] = field(default_factory=dict)
     failures: int = 0
     screened: int = 0
-    exhausted: bool = False
-    """Whether nothing is left to try: all of a plan was."""
     _csv_due: float = 0.0
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.study)
-        self.pruner = Pruner(self.config, self.folder, self.study.get_trials(deepcopy=False))
+        trials = trials_of(self.study)
+        self.pruner = Pruner(self.config, self.folder, trials)
         self.stale = self._is_stale()
         here = next(iter(self.machines.values())).fingerprint if self.machines else None
-        self.costs = KnownCosts(self.study.get_trials(deepcopy=False), here)
-        self.random_points = RandomPoints(self.config.space, self.config.seed)
+        self.costs = KnownCosts(trials, here)
+        self.proposer = Proposer(
+            self.study, self.config, self.folder, self.wanted, self.num_classes, self.confirming, self.here, self.ledger
+        )
 
     @property
     def done(self) -> int:
@@ -141,7 +134,7 @@ class Search:
             return "interrupted"
         if stop.late:
             return "the time is over"
-        if self.exhausted:
+        if self.proposer.exhausted:
             return f"not all of the {'confirmation' if self.confirming else 'plan'} could be trained"
         return f"the last {self.config.stale_trials} trials have not made the front's hypervolume grow"
 
@@ -153,7 +146,7 @@ class Search:
         left = PROPOSALS_AT_ONCE
         for worker in self.crew.workers:
             while worker not in self.running and self.done + len(self.running) < self.wanted:
-                if stop.soon or stop.late or self.exhausted or self.stale:
+                if stop.soon or stop.late or self.proposer.exhausted or self.stale:
                     return False
                 if self.running and self.screened >= MAX_SCREENED_IN_A_ROW:
                     return False  # what is at work may teach the sampler
@@ -167,67 +160,53 @@ class Search:
     def _propose(self, worker: Worker) -> bool:
         """Draw a candidate, and train it unless that was done, or is being done, before. False: nothing new is left
         beside what is at work."""
-        trials = Searched(self.study).get_trials(deepcopy=False)
-        queued = self.confirming or any(trial.state == TrialState.WAITING for trial in trials)
         twins = sum(len(running.twins) for running in self.running.values())
-        point = None
-        if not queued and draws_at_random(self.config, self.ledger, twins):
-            point = random_point(self.random_points, len(trials), self.config, self.num_classes, self.ledger, self.here)
-            if point is None and self.running:
-                return False
-            if point is None:
-                raise StudyError(
-                    f"{self.folder}: {self.ledger.trained} of {self.wanted} trials trained, and nothing new is left: "
-                    f"of the search space, {self.random_points.what_was_looked_at} were tried before or do not meet "
-                    "its limits; ask for fewer --trials, loosen limits, or widen the space"
-                )
-        self.study.sampler = make_sampler(self.config, len(trials), point)
-        trial = next_confirmation(self.study) if self.confirming else next_trial(self.study, self.config)
+        trial = self.proposer.next(twins, at_work=bool(self.running))
         if trial is None:
-            self.exhausted = True
-            return True
+            return self.proposer.exhausted
         try:
-            candidate = draw_candidate(trial, self.config, self.num_classes, self.here)
-            if self.config.known_training == "new_seed" and not candidate.named:
-                candidate = self._with_new_seed(trial, candidate)
+            candidate = self.proposer.candidate_of(trial, {running.key for running in self.running.values()})
             key = candidate.key(self.config)
             record = read_record(self.folder, key)
         except ScreenedOutError as out:
             self._screen(trial, out)
             return True
         except StdcLabError as error:  # left open, the same point would end every later call too
-            self._fail(trial, str(error))
+            tell_failed(self.study, trial, str(error))
             raise
         self.ledger.tried.add(key)
         twin = next((running for running in self.running.values() if running.key == key), None)
         if twin is not None:
             twin.twins.append(trial)
             return True
-        if trial.user_attrs.get("in_smaller_parts"):
+        noted = TrialNotes.read(trial)
+        if noted.in_smaller_parts:
             candidate = candidate.in_smaller_parts() or candidate
         self.watcher.trial_started(candidate, self.done, self.wanted)
         before = self.ledger.number_of.get(key)
-        if record is not None and (before is not None or unmeasured(self.config, record.profile) is None):
+        if record is not None and (before is not None or self._was_timed_so(record)):
             if before is None:  # it was finished, and its driver killed before it could say so
                 tidy(self.folder / RUNS_FOLDER / key)
                 self.pruner.add(record)
             self._tell(trial, candidate, record, before)
             return True
-        count, iteration = trial.user_attrs.get("lost_workers", (0, 0))
-        self.running[worker] = running = Running(trial, candidate, worker, key, lost=(count, iteration))
+        lost = noted.lost_workers or (0, 0)
+        self.running[worker] = running = Running(trial, candidate, worker, key, lost=lost)
         self._give(running)
         return True
 
-    def _with_new_seed(self, trial: optuna.Trial, candidate: Candidate) -> Candidate:
-        """The same training with the first seed, from the study's on, with which it was not done and is not at work."""
-        at_work = {running.key for running in self.running.values()}
-        first = candidate
-        while (key := candidate.key(self.config)) in at_work or key in self.ledger.number_of:
-            candidate = replace(candidate, seed=candidate.seed + 1)
-        if candidate is not first:
-            trial.set_user_attr("seed", candidate.seed)
-            trial.set_user_attr("trial_key", key)
-        return candidate
+    def _was_timed_so(self, record: TrialRecord) -> bool:
+        """Whether a record that no trial tells of has a cost that compares with this study's."""
+        latency, where = record.profile.latency, record.profile.environment
+        if latency is None or where is None or unmeasured(self.config, record.profile) is not None:
+            return False
+        wanted = self.config.latency
+        alike = (latency.runtime, latency.dtype, latency.input_shape) == (
+            wanted.runtime,
+            wanted.dtype,
+            wanted.input_shape,
+        )
+        return alike and where.fingerprint in {one.fingerprint for one in self.machines.values()}
 
     def _give(self, running: Running) -> None:
         """Let a worker have a trial, with its cost where that is known well enough."""
@@ -279,7 +258,7 @@ class Search:
                     self._end(running, reason, of_the_point=killed)
                     return
                 running.lost = (count, max(iteration, running.iteration))
-                running.trial.set_user_attr("lost_workers", running.lost)
+                TrialNotes(lost_workers=running.lost).write(running.trial)
                 self.watcher.trial_again(candidate, reason)
                 self._give(running)
 
@@ -290,7 +269,7 @@ class Search:
         if reason is None:
             return
         for trial in (running.trial, *running.twins):
-            self._fail(trial, reason)
+            tell_failed(self.study, trial, reason)
         raise StudyError(f"{self.folder}: {reason}")
 
     def _again_in_smaller_parts(self, running: Running, reason: str) -> None:
@@ -298,7 +277,7 @@ class Search:
         if smaller is None:
             self._end(running, reason, of_the_point=True)
             return
-        running.trial.set_user_attr("in_smaller_parts", smaller.retried)
+        TrialNotes(in_smaller_parts=smaller.retried).write(running.trial)
         clear(self.folder / RUNS_FOLDER / running.key)
         running.candidate = smaller
         self.watcher.trial_again(smaller, reason)
@@ -325,7 +304,7 @@ class Search:
         try:
             told = tell(self.study, trial, record, self.config, duplicate_of)
         except StudyError as error:  # an objective that came out empty: left open, it would end every later call too
-            self._fail(trial, str(error))
+            tell_failed(self.study, trial, str(error))
             self._count_failure(candidate, str(error))
             return
         self.ledger.add(told)
@@ -348,7 +327,7 @@ class Search:
     def _end(self, running: Running, reason: str, *, of_the_point: bool = False) -> None:
         """A trial has come to nothing, and with it those that waited for its result."""
         if of_the_point:
-            running.trial.set_user_attr(FAILED_AT_ITS_POINT, True)
+            TrialNotes(failed_at_its_point=True).write(running.trial)
         del self.running[running.worker]
         folder = self.folder / RUNS_FOLDER / running.key
         if running.candidate.retried is not None:
@@ -356,7 +335,7 @@ class Search:
         else:
             keep_reasons(folder)
         for trial in (running.trial, *running.twins):
-            self._fail(trial, reason)
+            tell_failed(self.study, trial, reason)
         self._count_failure(running.candidate, reason)
 
     def _count_failure(self, candidate: Candidate, reason: str) -> None:
@@ -364,10 +343,6 @@ class Search:
         self.failures += 1
         if self.failures >= MAX_FAILURES_IN_A_ROW:
             raise StudyError(f"{self.folder}: {self.failures} trials failed in a row, the last one: {reason}")
-
-    def _fail(self, trial: optuna.Trial, reason: str) -> None:
-        trial.set_user_attr("reason", reason)
-        self.study.tell(trial, state=TrialState.FAIL)
 
     def _give_all_back(self) -> None:
         """Stop what is under way; it waits in the queue for the next call, with the states of its trainings."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.records import ProfileResult
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.known_costs import Cost
-from stdc_lab.search.objective import Candidate
 from stdc_lab.training import Progress
 
 

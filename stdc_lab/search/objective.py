@@ -1,33 +1,32 @@
-"""One trial: time the network, train it, keep what came of it."""
+"""One trial: time the network, score it, keep what came of it."""
 
 from __future__ import annotations
 
 import json
 import math
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
-from stdc_lab.arch import ArchSpec
-from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.data import IGNORE_LABEL, Dataset
-from stdc_lab.machine import choose_dtype, machine_lock, place
-from stdc_lab.nn import StdcSegmenter
-from stdc_lab.nn.checkpoints import load_checkpoint, save_checkpoint
+from stdc_lab.errors import StudyError
+from stdc_lab.files import write_bytes, write_text
+from stdc_lab.hardware.devices import choose_dtype
+from stdc_lab.nn import Segmenter
+from stdc_lab.nn.checkpoints import save_checkpoint
 from stdc_lab.profiling import profile
-from stdc_lab.records import Circumstances, ProfileResult, TrialRecord, trial_key
-from stdc_lab.search.folder import read_record, write_text
+from stdc_lab.records import ProfileResult, TrialRecord
+from stdc_lab.search.candidate import Candidate, Judge
+from stdc_lab.search.folder import read_record
 from stdc_lab.search.known_costs import Cost, is_suspect, marked
-from stdc_lab.training import Progress
-from stdc_lab.training.boundary import BoundaryScore
-from stdc_lab.training.evaluate import evaluate, predict, segmenter_of
+from stdc_lab.search.scoring import Workplace, find_scorer
+from stdc_lab.training.evaluate import predict
 from stdc_lab.training.folder import (
     ACCOUNT_FILE,
     BEST_FILE,
@@ -37,69 +36,13 @@ from stdc_lab.training.folder import (
     RESULT_FILE,
     STATE_FILE,
 )
-from stdc_lab.training.run import Hears, run_training
 
 SAMPLES = 3
 RECORD_FILE, CHECKPOINT_FILE, LOG_FILE = "trial.json", "checkpoint.pt", "worker.log"
-STATES_PER_TRAINING = 10
-"""How often a training's state is written, evaluations apart: so much of it at most is done anew after a crash."""
 _OF_THE_TRAINING = (
     RECIPE_FILE, STATE_FILE, LAST_FILE, BEST_FILE, RESULT_FILE, ACCOUNT_FILE, ".training.lock", LOG_FILE
 )  # fmt: skip
 """What a trial's folder holds only until its record is written."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What a trial is to find out about."""
-
-    number: int
-    spec: ArchSpec
-    train: TrainConfig
-    seed: int
-    reference: str | None = None
-    arm: str | None = None
-    """Of a plan."""
-    confirms: int | None = None
-    """The trial that is trained once more with a fresh seed."""
-    planned: TrainConfig | None = None
-    """The training that was asked for, where memory allows only another form of it: the key is of this one."""
-    retried: str | None = None
-    """Why it is another form."""
-    here: Circumstances | None = None
-    """On which contents and in which precision it is trained: part of its key."""
-
-    @property
-    def named(self) -> bool:
-        """Whether it is asked for by name: it is run whatever limits and constraints say, and to its end."""
-        return any(name is not None for name in (self.reference, self.arm, self.confirms))
-
-    def key(self, study: StudyConfig) -> str:
-        """The key of its training, see `trial_key`."""
-        return trial_key(self.spec, self.planned or self.train, study.data, self.seed, self.here)
-
-    def in_smaller_parts(self) -> Candidate | None:
-        """The same batches in parts of half the size; None where a part would have fewer than two images."""
-        parts = 2 * self.train.accumulation
-        if self.train.batch_size % parts or self.train.batch_size // parts < 2:
-            return None
-        size = self.train.batch_size // parts
-        reason = f"out of memory in parts of {2 * size} images: trained in parts of {size}, gradients accumulated"
-        train = self.train.model_copy(update={"accumulation": parts})
-        return replace(self, train=train, planned=self.planned or self.train, retried=reason)
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Who is told of a trial on its way, and may say why it ends there: at its cost, and at every evaluation."""
-
-    cost: Callable[[ProfileResult], str | None] = lambda cost: None
-    progress: Callable[[Progress], None] = lambda progress: None
-    score: Callable[[Progress], str | None] = lambda progress: None
-    works: Callable[[], None] = lambda: None
-    """Told that something other than steps comes on."""
-    waits: Callable[[], None] = lambda: None
-    """Told that the machine's lock is waited for."""
 
 
 def run_trial(
@@ -113,7 +56,7 @@ def run_trial(
     beside: Sequence[Cost] = (),
     judge: Judge | None = None,
 ) -> TrialRecord | None:
-    """Profile (unless the architecture's profile is known), train, and keep record, curve, weights and samples.
+    """Profile (unless the architecture's profile is known), score, and keep record, curve, weights and samples.
 
     They go into `runs/<trial_key>/`; `trial.json` is written last, so where it is, all is. A training that was broken
     off there before goes on from its last state; of one that is finished there only the cost is measured anew. None if
@@ -127,26 +70,10 @@ def run_trial(
     folder = runs / key
     finished = read_record(runs.parent, key)
     if finished is not None:
-        return _keep(finished.model_copy(update={"profile": cost}), folder)
-    stopped: list[str] = []
-
-    def is_enough(progress: Progress) -> bool:
-        reason = judge.score(progress)
-        stopped.extend([] if reason is None else [reason])
-        return reason is not None
-
-    recipe = RecipeConfig(
-        name=f"trial_{key}",
-        arch=candidate.spec,
-        data=study.data,
-        train=candidate.train,
-        seed=candidate.seed,
-        checkpoint_every=max(1, candidate.train.iterations // STATES_PER_TRAINING),
-    )
-    hears = Hears(progress=judge.progress, is_enough=is_enough, works=judge.works, waits=judge.waits)
-    outcome = run_training(recipe, folder, dataset, device, hears=hears)
-    network = place(segmenter_of(folder / LAST_FILE, load_checkpoint(folder / LAST_FILE)), device)
-    wants_boundary = "boundary_f" in study.figures
+        return _keep(finished.replace(profile=cost), folder)
+    scorer = find_scorer(study.scorer)
+    scorer.prepare(Workplace(study, dataset, runs, device, judge))
+    scored = scorer.score(candidate, candidate.seed)
     record = TrialRecord(
         number=candidate.number,
         arch=candidate.spec,
@@ -158,15 +85,15 @@ def run_trial(
         data=study.data,
         seed=candidate.seed,
         profile=cost,
-        result=outcome.last,
-        stopped=stopped[0] if stopped else None,
+        result=scored.result,
+        stopped=scored.stopped,
         retried=candidate.retried,
-        boundary_f=_boundary_f(network, dataset, candidate.train, device, judge) if wants_boundary else None,
+        boundary_f=scored.boundary_f,
     )
     protocol = record.model_dump(mode="json", include={"train", "data", "seed", "reference", "trial_key"})
     protocol |= {"miou": record.result.miou, "legend": dataset.legend, "contents": dataset.part_contents}
-    save_checkpoint(folder / CHECKPOINT_FILE, network, protocol)
-    write_samples(folder / "predictions", network, dataset, device, candidate.train)
+    save_checkpoint(folder / CHECKPOINT_FILE, scored.network, protocol)
+    write_samples(folder / "predictions", scored.network, dataset, device, candidate.train)
     return _keep(record, folder)
 
 
@@ -181,8 +108,9 @@ def measure_cost(
             candidate.spec,
             num_classes=num_classes,
             latency=study.latency,
+            counters=False,
             device=device,
-            compare_with=study.compared_with,
+            compared_with=study.compared_with,
         )
 
     cost = measure()
@@ -191,37 +119,18 @@ def measure_cost(
     cost = min(cost, measure(), key=lambda one: math.inf if one.latency is None else one.latency.median_ms)
     if not is_suspect(cost, beside) or cost.latency is None:
         return cost
-    return cost.model_copy(update={"latency": marked(cost.latency)})
+    return cost.replace(latency=marked(cost.latency))
 
 
 def _keep(record: TrialRecord, folder: Path) -> TrialRecord:
-    write_text(folder / RECORD_FILE, record.model_dump_json(indent=1))
+    write_text(folder / RECORD_FILE, record.model_dump_json(indent=1), StudyError)
     tidy(folder)
     return record
 
 
-def _boundary_f(
-    network: StdcSegmenter, dataset: Dataset, config: TrainConfig, device: torch.device, judge: Judge
-) -> float | None:
-    """Boundary F-score of the evaluated weights on the validation set; None if no class has a boundary there."""
-    classes = len(dataset.class_names)
-    boundary, dtype = BoundaryScore(classes), choose_dtype(config.precision, device)
-    scales = (config.evaluation_scale,)
-
-    def comes_on(done: int, total: int) -> None:
-        judge.works()
-
-    judge.waits()
-    with machine_lock(alone=False):
-        judge.works()
-        evaluate(network, dataset.val, classes, device, dtype, scales=scales, boundary=boundary, on_progress=comes_on)
-    score = boundary.mean()
-    return score if math.isfinite(score) else None
-
-
 def tidy(folder: Path) -> None:
     """Remove what only an unfinished training needs: a study holds as many folders as trials."""
-    for name in (*_OF_THE_TRAINING, "events.out.tfevents.*"):
+    for name in (*_OF_THE_TRAINING, "events.out.tfevents.*", ".*.partial"):
         for path in folder.glob(name):
             path.unlink(missing_ok=True)
 
@@ -246,7 +155,7 @@ def clear(folder: Path) -> None:
 
 
 def write_samples(
-    folder: Path, network: StdcSegmenter, dataset: Dataset, device: torch.device, config: TrainConfig
+    folder: Path, network: Segmenter, dataset: Dataset, device: torch.device, config: TrainConfig
 ) -> None:
     """Panels (image, labels, prediction side by side) of a few validation images, and the legend's colours."""
     folder.mkdir(exist_ok=True)
@@ -257,8 +166,8 @@ def write_samples(
     for index, image, truth, guess in zip(chosen, images, labels, predictions, strict=True):
         panel = np.hstack([image, gap, coloured(truth, dataset), gap, coloured(guess, dataset)])
         encoded = cv2.imencode(".png", np.ascontiguousarray(panel[..., ::-1]))[1]
-        (folder / f"{index:04d}.png").write_bytes(encoded.tobytes())
-    write_text(folder / "legend.json", json.dumps(dataset.legend))
+        write_bytes(folder / f"{index:04d}.png", encoded.tobytes(), StudyError)
+    write_text(folder / "legend.json", json.dumps(dataset.legend), StudyError)
 
 
 def coloured(labels: np.ndarray, dataset: Dataset) -> np.ndarray:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from stdc_lab.arch import ArchSpec
-from stdc_lab.config.limits import check_limits
-from stdc_lab.config.objectives import OF_LATENCY, Constraint, Figure, Interval
+from stdc_lab.config.bounds import Bound, Interval, check_limits
+from stdc_lab.config.figures import CLASS_IOU, figure_of
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StdcLabError, StudyError
-from stdc_lab.records import ProfileResult, TrialRecord
-from stdc_lab.search.objective import Candidate
+from stdc_lab.records import ProfileResult
+from stdc_lab.records.figures import figures_of_profile, intervals_of
+from stdc_lab.search.candidate import Candidate
 
-Figures = Mapping[Figure, float | None]
-OF_TRAINING: tuple[Figure, ...] = ("miou", "boundary_f")
-"""Figures that a profile does not tell."""
-DOUBT = "on a noisy timing: --retime takes it up again"
-_WHY_NOT: dict[Figure, str] = {
-    "peak_memory_bytes": "this system does not tell how much memory a call needs at its highest, as Linux does where "
-    "/proc/self/clear_refs can be written, and CUDA; choose another figure, such as peak_activations",
-    "boundary_f": "no class has a boundary in the validation labels; choose another figure",
-}
+Figures = Mapping[str, float | None]
+DOUBT = "on a noisy timing: `stdc-lab study retime` takes it up again"
 
 
 class ScreenedOutError(StdcLabError):
@@ -30,37 +24,6 @@ class ScreenedOutError(StdcLabError):
         super().__init__(reason)
         self.excess = dict(excess)
         self.cost = cost
-
-
-def figures_of_profile(cost: ProfileResult) -> dict[Figure, float | None]:
-    """What is known of a network before it is trained; None where it was not measured."""
-    latency = cost.latency
-    ratio = None if latency is None or latency.times_as_fast is None else 1 / latency.times_as_fast
-    return {
-        "latency_ms": None if latency is None else latency.median_ms,
-        "latency_ratio": ratio,
-        "macs": cost.macs,
-        "num_params": cost.num_params,
-        "peak_activations": cost.peak_activations,
-        "peak_memory_bytes": None if latency is None else latency.peak_memory_bytes,
-    }
-
-
-def figures_of(record: TrialRecord) -> dict[Figure, float | None]:
-    """Everything that a finished trial measured; None where it was not measured."""
-    return {**figures_of_profile(record.profile), "miou": record.result.miou, "boundary_f": record.boundary_f}
-
-
-def intervals_of(cost: ProfileResult) -> dict[Figure, Interval]:
-    """The 95 % intervals of those figures of a profile that scatter."""
-    latency = cost.latency
-    intervals: dict[Figure, Interval] = {}
-    if latency is not None:
-        intervals["latency_ms"] = latency.ci95_ms
-        if latency.times_as_fast_ci95 is not None:
-            low, high = latency.times_as_fast_ci95
-            intervals["latency_ratio"] = (1 / high, 1 / low)
-    return intervals
 
 
 def objective_values(config: StudyConfig, figures: Figures) -> list[float]:
@@ -83,7 +46,7 @@ def unmeasured(config: StudyConfig, cost: ProfileResult) -> str | None:
     asked = [(f"objective {one}", one.figure) for one in config.objectives]
     asked += [(f"constraint {one}", one.figure) for one in config.constraints]
     for what, figure in asked:
-        if figure not in OF_TRAINING and figures[figure] is None:
+        if figure_of(figure).source != "training" and figures[figure] is None:
             return _not_measured(what, figure)
     return None
 
@@ -94,11 +57,11 @@ def limit_excess(config: StudyConfig, spec: ArchSpec, num_classes: int) -> dict[
 
 
 def constraint_excess(
-    config: StudyConfig, figures: Figures, intervals: Mapping[Figure, Interval] | None = None
+    config: StudyConfig, figures: Figures, intervals: Mapping[str, Interval] | None = None
 ) -> dict[str, float]:
     """By what share of its bound each constraint is broken (above 0) or kept, as far as its figure is known.
 
-    A figure with an interval breaks a bound only where all of it lies beyond, see `Constraint`.
+    A figure with an interval breaks a bound only where all of it lies beyond, see `Bound`.
     """
     known = {one: figures.get(one.figure) for one in config.constraints}
     within = intervals or {}
@@ -133,7 +96,7 @@ def is_doubtful(config: StudyConfig, cost: ProfileResult) -> bool:
     return any(
         one.is_doubtful(value, intervals.get(one.figure), noisy=noisy)
         for one in config.constraints
-        if one.figure in OF_LATENCY and (value := figures[one.figure]) is not None
+        if figure_of(one.figure).scatters and (value := figures[one.figure]) is not None
     )
 
 
@@ -148,11 +111,20 @@ def is_to_time_again(config: StudyConfig, cost: ProfileResult) -> bool:
     return latency is not None and bool(latency.noisy) and (breaks or latency.note is not None)
 
 
-def _in_words(constraint: Constraint, cost: ProfileResult) -> str:
+def _in_words(constraint: Bound, cost: ProfileResult) -> str:
     value, interval = figures_of_profile(cost)[constraint.figure], intervals_of(cost).get(constraint.figure)
     within = "" if interval is None else f" ({interval[0]:,.6g} to {interval[1]:,.6g})"
     return f"{constraint}: {value:,.6g}{within}"
 
 
-def _not_measured(what: str, figure: Figure) -> str:
-    return f"{what}: cannot be measured here: {_WHY_NOT.get(figure, 'its network was not timed')}"
+def _not_measured(what: str, figure: str) -> str:
+    return f"{what}: cannot be measured here: {figure_of(figure).missing}"
+
+
+def check_classes(config: StudyConfig, class_names: Sequence[str]) -> None:
+    """Raise `StudyError` where a study asks for the IoU of a class that its data set does not have."""
+    for name in sorted(config.figures):
+        of_class = name.removeprefix(CLASS_IOU)
+        if of_class != name and of_class not in class_names:
+            there = ", ".join(f"{CLASS_IOU}{one}" for one in class_names)
+            raise StudyError(f"{name}: the data set has no such class; allowed: {there}")

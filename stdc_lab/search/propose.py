@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
 
 from stdc_lab.arch import ArchSpec
+from stdc_lab.config.choosers import Chooser, FixedChooser
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.errors import StdcLabError
 from stdc_lab.records import Circumstances, ProfileResult, TrialRecord
-from stdc_lab.search.ledger import CONFIRMS, Ledger, Searched
-from stdc_lab.search.objective import Candidate
+from stdc_lab.records.figures import OF_TRAINING, figures_of, figures_of_profile, intervals_of
+from stdc_lab.search.candidate import Candidate
+from stdc_lab.search.ledger import Ledger
 from stdc_lab.search.objectives import (
     ScreenedOutError,
     constraint_excess,
-    figures_of,
-    figures_of_profile,
-    intervals_of,
     limit_excess,
     objective_values,
     screen_by_theory,
 )
 from stdc_lab.search.samplers import Point, PointSampler, RandomPoints, Tpe
+from stdc_lab.storage import (
+    Searched,
+    StoredTrial,
+    TrialNotes,
+    enqueue,
+    set_constraints,
+    tell_complete,
+    tell_pruned,
+    trial_of,
+    trials_of,
+)
 
-SCREENED = "screened"
-"""The attribute of a trial that was not trained because of what theory or its profile says."""
 POSSIBLE = "possible"
 """The constraint that a point breaks of which no network or training can be made."""
 REPEATS_IN_A_ROW = 3
 """After so many proposals that were trained before, points are drawn at random until one is not."""
-_QUEUED = ("reference", "arm", "seed")
 
 
 def make_sampler(config: StudyConfig, count: int, point: Point | None = None) -> optuna.samplers.BaseSampler:
@@ -90,19 +96,19 @@ def random_point(
 def enqueue_known(study: optuna.Study, config: StudyConfig) -> None:
     """Queue what is to be run whatever the sampler says and is neither finished nor waiting: references, the user's
     networks, and the arms of a plan. What the space holds is queued as its point, for the sampler to learn from."""
-    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
-    there = {trial.user_attrs.get("reference") for trial in trials}
+    noted = [trial.notes for trial in trials_of(study) if trial.state != "FAIL"]
+    there = {notes.reference for notes in noted}
     train = config.space.training_of({}, config.train)
     for name, spec in config.known_networks.items():
         if name not in there:
             point = config.space.parameters_of(spec, train) or {}
-            study.enqueue_trial(point, user_attrs={"reference": name})
+            enqueue(study, point, TrialNotes(reference=name))
     if config.plan is None:
         return
-    done = {(trial.user_attrs.get("arm"), trial.user_attrs.get("seed")) for trial in trials}
+    done = {(notes.arm, notes.seed) for notes in noted}
     for arm, seed in config.plan.pairs():
         if (arm, seed) not in done:
-            study.enqueue_trial({}, user_attrs={"arm": arm, "seed": seed})
+            enqueue(study, {}, TrialNotes(arm=arm, seed=seed))
 
 
 def next_trial(study: optuna.Study, config: StudyConfig) -> optuna.Trial | None:
@@ -111,7 +117,7 @@ def next_trial(study: optuna.Study, config: StudyConfig) -> optuna.Trial | None:
     Fresh trainings of a confirmation are neither taken nor seen.
     """
     searched = Searched(study)
-    if config.plan is not None and not searched.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+    if config.plan is not None and not trials_of(searched, "WAITING"):
         return None
     return searched.ask()
 
@@ -124,25 +130,18 @@ def draw_candidate(
     Raises `ScreenedOutError` for a drawn point that cannot be made or does not meet the limits. What the user named
     is run all the same; its trial says which limits it breaks.
     """
-    attributes = trial.user_attrs
-    reference, arm, seed = (attributes.get(name) for name in _QUEUED)
-    confirms = attributes.get(CONFIRMS)
-    if confirms is None:
-        seed = config.seed if seed is None or arm is None else int(seed)
-        spec, train = network_of(trial, config)
-    else:
-        confirmed = trial.study.get_trials(deepcopy=False)[confirms]
-        # Drawn once more where it can be, so that its row of the table has its parameters.
-        spec, train = network_of(trial if confirmed.params else confirmed, config)
-        seed = int(attributes["seed"])
-    candidate = Candidate(trial.number, spec, train, seed, reference, arm, confirms, here=here)
-    for name, value in {
-        "arch": spec.to_dict(),
-        "arch_id": spec.arch_id,
-        "seed": seed,
-        "trial_key": candidate.key(config),
-    }.items():
-        trial.set_user_attr(name, value)
+    queued = TrialNotes.read(trial)
+    noted, chooser = queued, cast(Chooser, trial)
+    if queued.confirms is not None:
+        confirmed = trial_of(trial.study, queued.confirms)
+        if not confirmed.params:  # else drawn once more, so that its row of the table has its parameters
+            noted, chooser = confirmed.notes, FixedChooser({})
+    spec, train = network_of(noted, chooser, config)
+    has_own = queued.arm is not None or queued.confirms is not None
+    seed = queued.seed if has_own and queued.seed is not None else config.seed
+    candidate = Candidate(trial.number, spec, train, seed, queued.reference, queued.arm, queued.confirms, here=here)
+    key = candidate.key(config)
+    TrialNotes(arch=spec.to_dict(), arch_id=spec.arch_id, seed=seed, trial_key=key).write(trial)
     if not candidate.named:
         screen_by_theory(config, spec, num_classes)
     return candidate
@@ -150,7 +149,7 @@ def draw_candidate(
 
 def tell(
     study: optuna.Study, trial: optuna.Trial, record: TrialRecord, config: StudyConfig, duplicate_of: int | None
-) -> FrozenTrial:
+) -> StoredTrial:
     """Tell the study what a trial measured: objectives, constraints, and every figure as an attribute. A training
     that was stopped is pruned, and has no score: what it had reached is in its record.
 
@@ -158,49 +157,41 @@ def tell(
     """
     figures = figures_of(record)
     values = objective_values(config, figures)
-    _note_profile(trial, record.profile)
-    reached = {"miou": record.result.miou, "boundary_f": record.boundary_f} if record.stopped is None else {}
-    attributes: dict[str, Any] = {
-        **reached,
-        "train_seconds": record.result.seconds,
-        "duplicate_of": duplicate_of,
-        "retried": record.retried,
-        "reason": record.stopped,
-    }
-    for name, value in attributes.items():
-        if value is not None:
-            trial.set_user_attr(name, value)
-    excess = limit_excess(config, record.arch, record.profile.num_classes)
     known = figures if record.stopped is None else figures_of_profile(record.profile)
+    by_class = {name: iou for name, iou in record.result.class_iou.items() if iou is not None}
+    _notes_of_profile(record.profile).write(trial)
+    TrialNotes(
+        figures={name: value for name in OF_TRAINING if (value := known.get(name)) is not None},
+        class_iou=by_class if record.stopped is None else None,
+        train_seconds=record.result.seconds,
+        duplicate_of=duplicate_of,
+        retried=record.retried,
+        reason=record.stopped,
+    ).write(trial)
+    excess = limit_excess(config, record.arch, record.profile.num_classes)
     excess |= constraint_excess(config, known, intervals_of(record.profile))
-    _set_constraints(study, trial, excess)
+    set_constraints(study, trial, excess)
     if record.stopped is not None:
-        return study.tell(trial, state=TrialState.PRUNED)
-    return study.tell(trial, values)
+        return tell_pruned(study, trial)
+    return tell_complete(study, trial, values)
 
 
 def tell_screened(study: optuna.Study, trial: optuna.Trial, out: ScreenedOutError) -> None:
     """Record that a candidate is not trained, with its reason, and by how much it breaks what: samplers learn from
-    that. It is pruned by Optuna's word; the attribute `SCREENED` tells it from a training that was stopped."""
+    that. It is pruned by Optuna's word; the note `screened` tells it from a training that was stopped."""
     if out.cost is not None:
-        _note_profile(trial, out.cost)
-    trial.set_user_attr("reason", str(out))
-    trial.set_user_attr(SCREENED, True)
-    _set_constraints(study, trial, out.excess)
-    study.tell(trial, state=TrialState.PRUNED)
+        _notes_of_profile(out.cost).write(trial)
+    TrialNotes(reason=str(out), screened=True).write(trial)
+    set_constraints(study, trial, out.excess)
+    tell_pruned(study, trial)
 
 
-def is_screened(trial: FrozenTrial) -> bool:
-    """Whether a trial was screened out, not trained."""
-    return bool(trial.user_attrs.get(SCREENED))
-
-
-def network_of(trial: optuna.Trial | FrozenTrial, config: StudyConfig) -> tuple[ArchSpec, TrainConfig]:
-    """The network and the training of a trial, drawn where that was not done before.
+def network_of(notes: TrialNotes, chooser: Chooser, config: StudyConfig) -> tuple[ArchSpec, TrainConfig]:
+    """The network and the training of a trial with these notes; `chooser` picks what the space leaves open.
 
     Raises `ScreenedOutError` for a point of which none can be made.
     """
-    reference, arm = trial.user_attrs.get("reference"), trial.user_attrs.get("arm")
+    reference, arm = notes.reference, notes.arm
     if arm is not None and config.plan is not None:
         return config.plan.spec_of(arm), config.plan.training_of(arm, config.train)
     if reference is not None:
@@ -208,31 +199,20 @@ def network_of(trial: optuna.Trial | FrozenTrial, config: StudyConfig) -> tuple[
         if config.space.parameters_of(spec, train) is None:
             # Not in the space: trained all the same, but the sampler cannot learn from it.
             return spec, train
-    chosen = config.space.choose(trial)
+    chosen = config.space.choose(chooser)
     try:
         return config.space.spec_of(chosen), config.space.training_of(chosen, config.train)
     except StdcLabError as error:
         raise ScreenedOutError(f"screened out, for it cannot be made: {error}", {POSSIBLE: 1.0}) from error
 
 
-def _note_profile(trial: optuna.Trial, cost: ProfileResult) -> None:
+def _notes_of_profile(cost: ProfileResult) -> TrialNotes:
     latency, where = cost.latency, cost.environment
-    attributes: dict[str, Any] = {str(name): value for name, value in figures_of_profile(cost).items()}
-    if latency is not None:
-        attributes |= {"latency_p95_ms": latency.p95_ms, "latency_spread": latency.spread}
-        attributes |= {"latency_noisy": latency.noisy, "latency_note": latency.note}
-        for figure, (low, high) in intervals_of(cost).items():
-            attributes |= {f"{figure}_low": low, f"{figure}_high": high}
-    if where is not None:
-        attributes["fingerprint"] = where.fingerprint
-    for name, value in attributes.items():
-        if value is not None:
-            trial.set_user_attr(name, value)
-
-
-def _set_constraints(study: optuna.Study, trial: optuna.Trial, excess: Mapping[str, float]) -> None:
-    # Optuna keeps the first value of a constraint: a driver that was killed before its last word may have set it.
-    there = study._storage.get_trial(trial._trial_id).constraints
-    for name, value in excess.items():
-        if name not in there:
-            trial.set_constraint(name, value)
+    return TrialNotes(
+        figures={name: value for name, value in figures_of_profile(cost).items() if value is not None},
+        intervals=intervals_of(cost),
+        latency_spread=None if latency is None else latency.spread,
+        latency_noisy=None if latency is None else latency.noisy,
+        latency_note=None if latency is None else latency.note,
+        fingerprint=None if where is None else where.fingerprint,
+    )

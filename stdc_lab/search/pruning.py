@@ -5,29 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from optuna.trial import FrozenTrial, TrialState
-
 from stdc_lab.analysis.rungs import Course, course_costs, scores_of, stop_at
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.records import ProfileResult, TrialRecord
+from stdc_lab.records.figures import figures_of, figures_of_profile, intervals_of
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.folder import read_record
-from stdc_lab.search.ledger import is_trained
-from stdc_lab.search.objective import Candidate
-from stdc_lab.search.objectives import constraint_excess, figures_of, figures_of_profile, intervals_of
+from stdc_lab.search.objectives import constraint_excess
+from stdc_lab.storage import StoredTrial
 from stdc_lab.training import Progress
 
 
 class Pruner:
     """The courses of a study's finished trainings; without `pruning` in the study it stops none and reads nothing."""
 
-    def __init__(self, config: StudyConfig, folder: Path, trials: Iterable[FrozenTrial]) -> None:
+    def __init__(self, config: StudyConfig, folder: Path, trials: Iterable[StoredTrial]) -> None:
         self.config = config
         self.finished: list[Course] = []
         if config.pruning is None:
             return
         for trial in trials:
-            if trial.state == TrialState.COMPLETE and is_trained(trial):
-                record = read_record(folder, trial.user_attrs["trial_key"])
+            if trial.state == "COMPLETE" and trial.is_trained:
+                record = read_record(folder, str(trial.notes.trial_key))
                 if record is not None:
                     self.add(record)
 

@@ -8,34 +8,41 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
 
 from stdc_lab.analysis.frame import load_study, write_trials_csv
-from stdc_lab.analysis.storage import read_study_config
 from stdc_lab.arch import ArchSpec
-from stdc_lab.config.objectives import OF_LATENCY
+from stdc_lab.config.figures import figure_of
 from stdc_lab.config.study import StudyConfig
+from stdc_lab.data.kinds import num_classes
+from stdc_lab.deploy.runtimes import check_runtime
 from stdc_lab.errors import StudyError
-from stdc_lab.machine import choose_device, environment, usable_cores
+from stdc_lab.hardware.devices import choose_device
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import default_threads
 from stdc_lab.records import Environment, LatencyResult
 from stdc_lab.search.folder import (
     CSV_FILE,
-    NUM_CLASSES,
     PROFILES_FOLDER,
     driver_lock,
     keep_profile,
-    open_study,
     read_profile,
     read_record,
-    storage_at_work,
     study_profile_key,
 )
 from stdc_lab.search.groups import time_in_groups
 from stdc_lab.search.ledger import Ledger
-from stdc_lab.search.propose import is_screened
+from stdc_lab.storage import (
+    STUDY_FILE,
+    StoredTrial,
+    StudyNotes,
+    TrialNotes,
+    enqueue,
+    open_study,
+    read_study_config,
+    storage_at_work,
+    trials_of,
+)
 
-SCREENED_BEFORE = "screened_before"
-"""The attribute of a trial that was queued again after retiming: the number of the one that had been screened out."""
 log = logging.getLogger(__name__)
 
 
@@ -52,20 +59,22 @@ def retime_study(
     They take turns, see `time_in_groups`: drift of the machine falls on all alike, which a latency measured hours after
     another cannot promise. Later trials of these architectures are given the new latency too. A candidate that had been
     screened out, and by its new latency breaks no bound, is queued again: the next search trains it. `say` hears what
-    is missing, and how many were queued.
+    is missing, what making the study's runtime took, and how many were queued.
 
-    Raises `StudyError` for a folder without a finished trial, and where nothing tells the number of classes.
+    Raises `StudyError` for a folder without a finished trial, and where nothing tells the number of classes;
+    `ConfigError` where the study's runtime cannot be had.
     """
     folder = Path(folder)
     config = read_study_config(folder)
     chosen = choose_device(device)
+    check_runtime(config.latency, chosen, str(folder / STUDY_FILE))
     with driver_lock(folder), storage_at_work(folder):
         study = open_study(config, folder)
-        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        finished = trials_of(study, "COMPLETE")
         if not finished:
             raise StudyError(f"{folder}: no finished trial to time; run the search first")
-        here = environment(chosen, config.latency.threads or usable_cores())
-        there = {trial.user_attrs.get("fingerprint") for trial in finished} - {here.fingerprint, None}
+        here = environment(chosen, config.latency.threads or default_threads())
+        there = {trial.notes.fingerprint for trial in finished} - {here.fingerprint, None}
         if there:
             raise StudyError(
                 f"{folder}: its latencies were measured on another machine, device or PyTorch "
@@ -75,16 +84,19 @@ def retime_study(
         specs = _architectures(finished, screened, say)
         classes = _num_classes(study, config, folder, finished, say)
         measured = time_in_groups(specs, config.latency, classes, chosen, config.compared_with, on_progress)
-        study.set_user_attr("retimed", {key: value.model_dump(mode="json") for key, value in measured.items()})
-        study.set_user_attr(
-            "retimed_on", environment(chosen, next(iter(measured.values())).threads).model_dump(mode="json")
-        )
-        study.set_user_attr("retimed_at", datetime.now(UTC).isoformat(timespec="seconds"))
+        made = [one.making_s for one in measured.values() if one.making_s is not None]
+        if made:
+            say(f"made in {config.latency}: {len(made)} in {sum(made):.0f} s, which no latency holds")
+        StudyNotes(
+            retimed={key: value.model_dump(mode="json") for key, value in measured.items()},
+            retimed_on=environment(chosen, next(iter(measured.values())).threads).model_dump(mode="json"),
+            retimed_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        ).write(study)
         for arch_id, latency in measured.items():
             key = study_profile_key(config, arch_id, here, classes)
             known = read_profile(folder, key)
             if known is not None:
-                keep_profile(folder, key, known.model_copy(update={"latency": latency}))
+                keep_profile(folder, key, known.replace(latency=latency))
         back = _queue_again(study, folder, screened)
         if back:
             say(
@@ -95,27 +107,27 @@ def retime_study(
     return measured
 
 
-def _screened_by_latency(study: optuna.Study, config: StudyConfig, here: Environment) -> list[FrozenTrial]:
+def _screened_by_latency(study: optuna.Study, config: StudyConfig, here: Environment) -> list[StoredTrial]:
     """The candidates that a latency measured on this machine had screened out, and nothing else."""
-    on_latency = {str(one) for one in config.constraints if one.figure in OF_LATENCY}
+    on_latency = {str(one) for one in config.constraints if figure_of(one.figure).scatters}
     found = []
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):
+    for trial in trials_of(study, "PRUNED"):
         broken = {name for name, excess in trial.constraints.items() if excess > 0}
-        on_this = trial.user_attrs.get("fingerprint") in (here.fingerprint, None)
-        if is_screened(trial) and "latency_ms" in trial.user_attrs and broken <= on_latency and on_this:
+        notes = trial.notes
+        on_this = notes.fingerprint in (here.fingerprint, None)
+        if notes.screened and "latency_ms" in notes.figures and broken <= on_latency and on_this:
             found.append(trial)
     return found
 
 
 def _architectures(
-    finished: Iterable[FrozenTrial], screened: Iterable[FrozenTrial], say: Callable[[str], None]
+    finished: Iterable[StoredTrial], screened: Iterable[StoredTrial], say: Callable[[str], None]
 ) -> dict[str, ArchSpec]:
     """By `arch_id`. Raises `StudyError` where no trial says what its network is."""
     specs, missing = {}, []
     for trial in (*finished, *screened):
-        arch = trial.user_attrs.get("arch")
-        if isinstance(arch, dict):
-            spec = ArchSpec.from_dict(arch)
+        if trial.notes.arch is not None:
+            spec = ArchSpec.from_dict(trial.notes.arch)
             specs[spec.arch_id] = spec
         else:
             missing.append(f"#{trial.number}")
@@ -130,15 +142,15 @@ def _num_classes(
     study: optuna.Study,
     config: StudyConfig,
     folder: Path,
-    finished: Sequence[FrozenTrial],
+    finished: Sequence[StoredTrial],
     say: Callable[[str], None],
 ) -> int:
     """How many classes the study's networks tell apart: as the study says, or, where an older version wrote it, its
     records, its profiles, its data set. Raises `StudyError` where none does."""
-    if (noted := study.user_attrs.get(NUM_CLASSES)) is not None:
-        return int(noted)
+    if (noted := StudyNotes.read(study).num_classes) is not None:
+        return noted
     for trial in finished:
-        key = str(trial.user_attrs.get("trial_key"))
+        key = str(trial.notes.trial_key)
         record = read_record(folder, key)
         if record is not None:
             return record.profile.num_classes
@@ -147,31 +159,31 @@ def _num_classes(
         profile = read_profile(folder, path.stem)
         if profile is not None:
             return profile.num_classes
-    if config.data.num_classes is not None:
-        return config.data.num_classes
+    if (classes := num_classes(config.data)) is not None:
+        return classes
     raise StudyError(
         f"{folder}: how many classes its networks tell apart is not known: the records of its finished trials "
         f"(runs/*/trial.json) and its profiles are gone. Put one back, or call the search again, which notes it"
     )
 
 
-def _queue_again(study: optuna.Study, folder: Path, screened: Sequence[FrozenTrial]) -> int:
+def _queue_again(study: optuna.Study, folder: Path, screened: Sequence[StoredTrial]) -> int:
     """Queue the screened-out candidates that are not known to break a bound any more, each training once; gives how
     many."""
-    trials = study.get_trials(deepcopy=False)
+    trials = trials_of(study)
     keys = set(Ledger(study).number_of)
     for trial in trials:
-        if trial.state in (TrialState.WAITING, TrialState.RUNNING):
-            keys.add(str(trial.user_attrs.get("trial_key")))
-            if (before := trial.user_attrs.get(SCREENED_BEFORE)) is not None:
-                keys.add(str(trials[before].user_attrs.get("trial_key")))
+        if not trial.is_finished:
+            keys.add(str(trial.notes.trial_key))
+            if (before := trial.notes.screened_before) is not None:
+                keys.add(str(trials[before].notes.trial_key))
     frame = load_study(folder)
     feasible = set(frame.loc[frame["feasible"] & frame["retimed"], "number"])
     back = 0
     for trial in screened:
-        key = str(trial.user_attrs.get("trial_key"))
+        key = str(trial.notes.trial_key)
         if trial.number in feasible and key not in keys:
             keys.add(key)
-            study.enqueue_trial(trial.params, user_attrs={SCREENED_BEFORE: trial.number})
+            enqueue(study, trial.params, TrialNotes(screened_before=trial.number))
             back += 1
     return back

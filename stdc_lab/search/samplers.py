@@ -6,23 +6,21 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial
 
 from stdc_lab.config.choosers import RandomChooser, Scalar
 from stdc_lab.config.ranges import IntRange, Varied, is_active, label
 from stdc_lab.config.space import SearchSpace
-from stdc_lab.search.ledger import FAILED_AT_ITS_POINT, TRAINED_STATES
+from stdc_lab.storage import as_lessons
 
 MOST_POINTS = 20_000
 """Of a space with no more points than this all are known, and each is drawn once."""
 DRAWS, FEW_DRAWS = 10_000, 100
 """So many points are drawn for a new one: of a large space, and of one whose points are known, to be taken in turn."""
-TRAINABLE = "trainable"
-"""The constraint that a point breaks whose training diverged or did not fit into memory."""
 
 Point = Mapping[str, Scalar]
 
@@ -113,9 +111,9 @@ class PointSampler(optuna.samplers.RandomSampler):
 
 
 class Tpe(optuna.samplers.TPESampler):
-    """TPE that is shown what a study has learnt, see `lessons`. One is made for every proposal."""
+    """TPE that is shown what a study has learnt, see `as_lessons`. One is made for every proposal."""
 
-    _shown: _Shown | None = None
+    _shown: optuna.Study | None = None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return super().infer_relative_search_space(self._view(study), trial)
@@ -132,45 +130,5 @@ class Tpe(optuna.samplers.TPESampler):
 
     def _view(self, study: optuna.Study) -> optuna.Study:
         if self._shown is None:
-            self._shown = _Shown(study)
-        return cast(optuna.Study, self._shown)
-
-
-def lessons(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """What a sampler learns from: the finished trials at points of the space.
-
-    A trial that failed because of its point stands there as one that breaks a constraint. Optuna's samplers pass over
-    failed trials, so that a region where every training diverges would look like one that nobody has been to.
-    """
-    return [
-        _broken(trial) if trial.state == TrialState.FAIL else trial
-        for trial in trials
-        if trial.params and (trial.state in TRAINED_STATES or trial.user_attrs.get(FAILED_AT_ITS_POINT))
-    ]
-
-
-def _broken(trial: FrozenTrial) -> FrozenTrial:
-    broken = create_trial(
-        state=TrialState.PRUNED,
-        params=trial.params,
-        distributions=trial.distributions,
-        constraints={**trial.constraints, TRAINABLE: 1.0},
-    )
-    broken.number, broken._trial_id = trial.number, trial._trial_id
-    return broken
-
-
-class _Shown:
-    """A study whose finished trials are its lessons; for the rest it is the study itself."""
-
-    def __init__(self, study: optuna.Study) -> None:
-        self._itself = study
-        self._lessons = lessons(study.get_trials(deepcopy=False))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._itself, name)
-
-    def _get_trials(
-        self, deepcopy: bool = True, states: tuple[TrialState, ...] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        return [trial for trial in self._lessons if states is None or trial.state in states]
+            self._shown = as_lessons(study)
+        return self._shown

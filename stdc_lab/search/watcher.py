@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from stdc_lab.records import ProfileResult, TrialRecord
-from stdc_lab.search.objective import Candidate
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.training import Progress
 
 

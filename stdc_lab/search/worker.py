@@ -22,11 +22,13 @@ import torch
 from stdc_lab.config.data import DataConfig
 from stdc_lab.data import Dataset, load_dataset
 from stdc_lab.errors import DataError, StdcLabError
-from stdc_lab.machine import is_out_of_memory
+from stdc_lab.files import open_regular
+from stdc_lab.hardware.memory import is_out_of_memory
 from stdc_lab.records import ProfileResult
+from stdc_lab.search.candidate import Judge
 from stdc_lab.search.crew import STACKS_SIGNAL
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Profiled, Scored, Stepped, Task, Waiting, Working
-from stdc_lab.search.objective import LOG_FILE, Judge, run_trial
+from stdc_lab.search.objective import LOG_FILE, run_trial
 from stdc_lab.training import DivergedError, Progress
 
 SAY_EVERY_S = 0.2
@@ -149,7 +151,7 @@ def _send(connection: Connection, message: FromWorker) -> None:
 def _log_into(path: Path) -> None:
     """Send all that this process prints, libraries' last words included, to a file that goes with the trial."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(descriptor, stream.fileno())

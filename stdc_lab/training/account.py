@@ -8,7 +8,8 @@ from stdc_lab.config.pretraining import PretrainConfig
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.training import Augmentation, OptimisationConfig, TrainConfig
 from stdc_lab.data import crop_size
-from stdc_lab.machine import not_native
+from stdc_lab.hardware.devices import not_native
+from stdc_lab.nn import title_of
 from stdc_lab.records import Computing, mixed_computing
 from stdc_lab.training.classifier import ClassifierTrainer
 from stdc_lab.training.schedule import average_decay_at, average_warmup, rate_at
@@ -25,12 +26,13 @@ def account(recipe: RecipeConfig, trainer: Trainer, start: str) -> str:
     fast = f", × {config.decoder_rate_factor:g} on fusion and heads" if config.decoder_rate_factor != 1 else ""
     evaluated = f"{config.evaluations} times, at scale {config.evaluation_scale:g}"
     lines = {
-        "network": f"arch_id {recipe.arch.arch_id}, {len(dataset.class_names)} classes, {start}",
+        "network": f"{title_of(trainer.network)}, {len(dataset.class_names)} classes, {start}",
         "data": f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.val):,} validation images",
         "crop": f"{size[0]}x{size[1]}, {scales}, {_small(augmentation)}",
         "colour": _colour(augmentation),
         **_steps(trainer, len(dataset.train), fast),
         "loss": _loss(config),
+        **_missing_heads(recipe),
         "norms": config.norms.replace("_", " "),
         **_evaluation(trainer, evaluated),
     }
@@ -82,6 +84,13 @@ def _colour(augmentation: Augmentation) -> str:
     if augmentation.form == "released":
         return f"{jitter}, one after another, of the whole image, as released"
     return f"{jitter}, in one, of the crop"
+
+
+def _missing_heads(recipe: RecipeConfig) -> dict[str, str]:
+    """What is trained without, though it was asked for."""
+    if recipe.arch is None or not recipe.training.heads.auxiliary or recipe.arch.auxiliary_strides:
+        return {}
+    return {"heads": f"no auxiliary ones: the family {recipe.arch.family} has none, so it is trained without"}
 
 
 def _loss(config: TrainConfig) -> str:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from stdc_lab.config.pretraining import ClassifierTrainConfig, ImagesConfig
 from stdc_lab.data import Pixels
 from stdc_lab.data.images import ImageFolder, Unreadable, training_batch, validation_batches
-from stdc_lab.nn import StdcClassifier
+from stdc_lab.nn import Classifier
 from stdc_lab.records import ClassifierResult, CurvePoint, PretrainingOutcome
 from stdc_lab.training.evaluate import evaluating, to_input
 from stdc_lab.training.metrics import ConfusionMatrix
@@ -27,12 +27,12 @@ NO_LABEL = -1
 """No image is without a class: 255 is one of ImageNet's."""
 
 
-class ClassifierTrainer(Stepper[StdcClassifier, ClassifierTrainConfig]):
+class ClassifierTrainer(Stepper[Classifier, ClassifierTrainConfig]):
     """A classifier in training on a folder of images."""
 
     def __init__(
         self,
-        network: StdcClassifier,
+        network: Classifier,
         images: ImageFolder,
         data: ImagesConfig,
         config: ClassifierTrainConfig,

@@ -18,8 +18,10 @@ from stdc_lab.arithmetic import TRAINING, arithmetic_here, computing
 from stdc_lab.config.data import DataConfig
 from stdc_lab.data import IMAGE_MEAN, IMAGE_STD, Dataset, Split
 from stdc_lab.errors import CheckpointError, ConfigError, DataError
-from stdc_lab.machine import choose_dtype, environment, machine_lock, place
-from stdc_lab.nn import StdcSegmenter, deployed_view, strip_heads
+from stdc_lab.hardware.devices import choose_dtype, place
+from stdc_lab.hardware.environment import environment
+from stdc_lab.machine import machine_lock
+from stdc_lab.nn import Segmenter, deployed_view, strip_heads
 from stdc_lab.nn.checkpoints import Checkpoint
 from stdc_lab.records import EvaluationProtocol, EvaluationResult
 from stdc_lab.training.boundary import TOLERANCE, BoundaryScore
@@ -76,7 +78,7 @@ def predict(
     logits brought back to H×W; with several, probabilities are averaged. flip: and with those of the mirrored images.
     Heads that only training needs are not computed. In any dtype the logits are brought back in float32.
     """
-    if isinstance(network, StdcSegmenter):
+    if isinstance(network, Segmenter):
         network = deployed_view(network)
     with evaluating(network), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
         inputs = to_input(images, device)
@@ -181,7 +183,8 @@ def evaluate_checkpoint(
         trained=_plain(checkpoint.protocol),
         protocol=EvaluationProtocol(
             checkpoint=str(path),
-            arch_id=network.spec.arch_id,
+            arch_id=network.description["arch_id"],
+            own_network=network.description.get("own_network"),
             num_classes=network.num_classes,
             data=data,
             num_images=len(dataset.val),
@@ -196,9 +199,9 @@ def evaluate_checkpoint(
     )
 
 
-def segmenter_of(path: Path, checkpoint: Checkpoint) -> StdcSegmenter:
+def segmenter_of(path: Path, checkpoint: Checkpoint) -> Segmenter:
     """The segmenter that a file holds. Raises `CheckpointError` for a classifier's."""
-    if not isinstance(checkpoint.network, StdcSegmenter):
+    if not isinstance(checkpoint.network, Segmenter):
         raise CheckpointError(f"{path}: got the weights of a classifier; allowed: those of a segmenter")
     return checkpoint.network
 
@@ -232,7 +235,7 @@ def _notes(checkpoint: Checkpoint, data: DataConfig) -> Iterator[str]:
     trained = checkpoint.data
     if trained is None:
         yield "the checkpoint does not say what it was trained on, which may be these images"
-    elif trained.name == data.name and (trained.split, trained.held_out) != (data.split, data.held_out):
+    elif trained.name == data.name and trained.variant.get("split") != data.variant.get("split"):
         yield "trained on another split of this data set: it may have been trained on these images"
     if trained is not None and trained.size != data.size:
         yield "trained at {}x{}, evaluated at {}x{}".format(*trained.size, *data.size)

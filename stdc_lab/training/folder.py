@@ -13,12 +13,12 @@ from typing import Any
 import filelock
 import torch
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 
 from stdc_lab.config.pretraining import PretrainConfig
-from stdc_lab.config.reading import differences, read_value
+from stdc_lab.config.reading import differences, read_value, yaml_text
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.errors import CheckpointError, StudyError
+from stdc_lab.files import append_text, read_bytes, remove_leftovers, write_text
 from stdc_lab.nn.checkpoints import read_tensors, save_checkpoint, write_tensors
 from stdc_lab.records import CurvePoint, PretrainingOutcome, TrainingOutcome, mixed_computing
 from stdc_lab.training.board import Board
@@ -39,9 +39,15 @@ class TrainingFolder:
     """A training's files: it is begun or resumed, then hears of every step. Of several processes, the first writes."""
 
     def __init__(
-        self, folder: Path, recipe: RecipeConfig | PretrainConfig, trainer: Trainer | ClassifierTrainer, start: str
+        self,
+        folder: Path,
+        recipe: RecipeConfig | PretrainConfig,
+        trainer: Trainer | ClassifierTrainer,
+        start: str,
+        keep_weights: bool = True,
     ) -> None:
         self.folder, self.recipe, self.trainer, self.start = folder, recipe, trainer, start
+        self.keep_weights = keep_weights
         self.score_name = trainer.score_name
         self.fields = (*CURVE_FIELDS, self.score_name)
         self.curve = Curve(trainer.config.iterations, self.score_name)
@@ -89,15 +95,13 @@ class TrainingFolder:
 
     def begin(self, account: str) -> None:
         """Write what will be done, and the curve as far as the state reaches."""
-        recipe = io.StringIO()
-        writer = YAML(typ="safe", pure=True)
-        writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-        writer.dump(self.recipe.model_dump(mode="json"), recipe)
-        _write_text(self.folder / RECIPE_FILE, recipe.getvalue())
-        _write_text(self.folder / ACCOUNT_FILE, account)
+        files = (RECIPE_FILE, ACCOUNT_FILE, CURVE_FILE, STATE_FILE, LAST_FILE, BEST_FILE, RESULT_FILE)
+        remove_leftovers(*(self.folder / name for name in files))
+        write_text(self.folder / RECIPE_FILE, yaml_text(self.recipe), CheckpointError)
+        write_text(self.folder / ACCOUNT_FILE, account, CheckpointError)
         path = self.folder / CURVE_FILE
         kept = [row for row in _read_rows(path, self.fields) if int(row["iteration"]) <= self.trainer.iteration]
-        _write_text(path, _csv(kept, self.fields, header=True))
+        write_text(path, _csv(kept, self.fields, header=True), CheckpointError)
         self._board = Board(self.folder, self.trainer.iteration)
 
     def add(self, loss: float, rate: float, score: float | None) -> None:
@@ -120,7 +124,8 @@ class TrainingFolder:
         score = trainer.score(self.matrix)
         if self.best["score"] is None or score > self.best["score"]:
             self.best = {"score": score, "iteration": trainer.iteration}
-            save_checkpoint(self.folder / BEST_FILE, trainer.evaluated, self._protocol(score))
+            if self.keep_weights:
+                save_checkpoint(self.folder / BEST_FILE, trainer.evaluated, self._protocol(score))
         return score
 
     def save(self) -> None:
@@ -130,7 +135,8 @@ class TrainingFolder:
             return
         self._flush()
         # The state comes last: once it is there, everything that belongs to it is.
-        self.save_last()
+        if self.keep_weights:
+            self.save_last()
         seconds = self._spent_s + time.monotonic() - self._started_at
         write_tensors(
             self.folder / STATE_FILE,
@@ -170,30 +176,29 @@ class TrainingFolder:
         """What was reached, last and best, also as a file."""
         outcome = self.trainer.outcome_type.model_validate(
             {
-                "arch": self.recipe.arch,
+                **self.recipe.model_dump(include={"arch", "own_network"}),
                 "last": self.trainer.result(self.matrix, self.curve.points, self.seconds),
                 f"best_{self.score_name}": self.best["score"],
                 "best_iteration": self.best["iteration"],
                 "folder": str(self.folder),
             }
         )
-        _write_text(self.folder / RESULT_FILE, outcome.model_dump_json(indent=1))
+        write_text(self.folder / RESULT_FILE, outcome.model_dump_json(indent=1), CheckpointError)
         return outcome
 
     def finished(self) -> Outcome:
         """What a training that was finished before has reached, as it said then; a file that is gone is made anew."""
-        if not (self.folder / LAST_FILE).exists():
+        if self.keep_weights and not (self.folder / LAST_FILE).exists():
             self.save_last()
         path = self.folder / RESULT_FILE
         try:
-            said = self.trainer.outcome_type.model_validate_json(path.read_bytes())
+            said = self.trainer.outcome_type.model_validate_json(read_bytes(path))
         except (OSError, ValidationError):
             return self.outcome()
-        return said.model_copy(update={"folder": str(self.folder)})
+        return said.replace(folder=str(self.folder))
 
     def _flush(self) -> None:
-        with _writing(self.folder / CURVE_FILE) as path, path.open("a", newline="", encoding="utf-8") as file:
-            file.write(_csv(self._unwritten, self.fields))
+        append_text(self.folder / CURVE_FILE, _csv(self._unwritten, self.fields), CheckpointError)
         self._unwritten.clear()
         self._flushed_at = time.monotonic()
 
@@ -207,8 +212,9 @@ class TrainingFolder:
         return {**recipe, "train": train, **reached, **self.trainer.class_protocol()}
 
     def _identity(self) -> dict[str, str]:
+        described = self.trainer.network.description
         return {
-            "architecture": self.recipe.arch.arch_id,
+            "architecture": described.get("own_network") or described["arch_id"],
             **self.trainer.data_identity(),
             "start": self.start,
             "number of processes": str(self.trainer.workers.count),
@@ -251,28 +257,6 @@ def check_same_recipe(recipe: RecipeConfig | PretrainConfig, folder: Path) -> No
             f"{path}: this folder was begun with another training; nothing was changed. Use another --out, or put "
             "back:\n  " + "\n  ".join(changed)
         )
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[Path]:
-    """Name the file that cannot be written: an `OSError` from a full disk does not."""
-    try:
-        yield path
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all. Raises `CheckpointError`."""
-    partial = path.with_name(path.name + ".partial")
-    with _writing(path):
-        try:
-            with partial.open("w", newline="", encoding="utf-8") as file:
-                file.write(text)
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
 
 
 def _csv(rows: list[dict[str, Any]], fields: Sequence[str], *, header: bool = False) -> str:

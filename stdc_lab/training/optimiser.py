@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from stdc_lab.config.training import OptimisationConfig, TrainConfig
+from stdc_lab.nn import Classifier, Segmenter
 from stdc_lab.training.losses import FUSION_WEIGHTS
 from stdc_lab.training.schedule import average_decay_at
 
@@ -17,7 +18,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def make_optimiser(
-    network: nn.Module,
+    network: Segmenter | Classifier,
     config: OptimisationConfig,
     fusion_weights: nn.Parameter | None = None,
     fast_rate_factor: float = 1.0,
@@ -30,11 +31,14 @@ def make_optimiser(
     at the plain rate, as in the released code.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
+    fast_parts = network.fast_parts() if isinstance(network, Segmenter) else ()
+    faster = {id(parameter) for part in fast_parts for parameter in part.parameters()}
+    backbone = {id(parameter) for parameter in network.backbone.parameters()}
+    for parameter in network.parameters():
         norm = parameter.ndim == 1
-        if norm and (config.norms == "frozen" or (config.norms != "trained" and name.startswith("backbone."))):
+        if norm and (config.norms == "frozen" or (config.norms != "trained" and id(parameter) in backbone)):
             continue
-        fast = "head" in name.split(".")[0] or name.startswith("decoder.fusion.")
+        fast = id(parameter) in faster
         groups.setdefault((not norm, fast), []).append(parameter)
     if fusion_weights is not None:
         groups.setdefault((True, False), []).append(fusion_weights)

@@ -20,7 +20,9 @@ from stdc_lab.arithmetic import arithmetic_here
 from stdc_lab.config.training import OptimisationConfig
 from stdc_lab.data import Batches, Pixels
 from stdc_lab.errors import StdcLabError
-from stdc_lab.machine import choose_dtype, environment, not_native, place
+from stdc_lab.hardware.devices import choose_dtype, not_native, place
+from stdc_lab.hardware.environment import environment
+from stdc_lab.nn import Classifier, Segmenter
 from stdc_lab.records import (
     ClassifierResult,
     Computing,
@@ -36,7 +38,7 @@ from stdc_lab.training.schedule import rate_at
 from stdc_lab.training.workers import Workers
 
 log = logging.getLogger(__name__)
-Network = TypeVar("Network", bound=nn.Module)
+Network = TypeVar("Network", bound=Segmenter | Classifier)
 Config = TypeVar("Config", bound=OptimisationConfig)
 
 
@@ -198,7 +200,7 @@ class Stepper(ABC, Generic[Network, Config]):
         if before is None:
             return (here,)
         stretches = tuple(Computing.model_validate(stretch) for stretch in before)
-        same = stretches[-1].model_copy(update={"after": here.after}) == here
+        same = stretches[-1].replace(after=here.after) == here
         return stretches if same or self.iteration == self.config.iterations else (*stretches, here)
 
     def steps(self) -> Iterator[tuple[float, float]]:

@@ -21,8 +21,8 @@ from stdc_lab.arithmetic import TRAINING, computing
 from stdc_lab.config.training import OptimisationConfig, TrainConfig
 from stdc_lab.data import IGNORE_LABEL, Dataset, Pixels, batch_at, crop_size
 from stdc_lab.machine import machine_lock
-from stdc_lab.nn import SegOutput, StdcSegmenter, build_model
-from stdc_lab.records import CurvePoint, TrainingOutcome, TrainResult
+from stdc_lab.nn import Segmenter, SegOutput, build_model
+from stdc_lab.records import CurvePoint, InitialWeights, TrainingOutcome, TrainResult
 from stdc_lab.training.evaluate import evaluate
 from stdc_lab.training.losses import training_loss
 from stdc_lab.training.metrics import ConfusionMatrix
@@ -54,20 +54,21 @@ class Trained:
     """A training's outcome: the figures, and the network whose weights were evaluated (training form)."""
 
     result: TrainResult
-    network: StdcSegmenter
+    network: Segmenter
 
 
-class Trainer(Stepper[StdcSegmenter, TrainConfig]):
+class Trainer(Stepper[Segmenter, TrainConfig]):
     """A segmenter in training on a data set."""
 
     def __init__(
         self,
-        network: StdcSegmenter,
+        network: Segmenter,
         dataset: Dataset,
         config: TrainConfig,
         seed: int,
         device: torch.device,
         workers: Workers | None = None,
+        start: InitialWeights | None = None,
     ) -> None:
         super().__init__(
             network,
@@ -79,6 +80,8 @@ class Trainer(Stepper[StdcSegmenter, TrainConfig]):
             fast_rate_factor=config.decoder_rate_factor,
         )
         self.dataset = dataset
+        self.start = start or InitialWeights()
+        """What the network's weights are at the beginning."""
 
     def make_batch(self, iteration: int, slots: range) -> tuple[Pixels, Pixels]:
         split, config = self.dataset.train, self.config
@@ -118,11 +121,12 @@ class Trainer(Stepper[StdcSegmenter, TrainConfig]):
     def data_identity(self) -> dict[str, str]:
         data = self.dataset
         seen = json.dumps([data.name, data.train.names, data.val.names, data.train.images.shape, data.class_names])
+        digest = self.start.digest
         return {
             "images": f"{len(data.train)} for training and {len(data.val)} for validation",
             "data set": f"{data.name} {hashlib.sha256(seen.encode()).hexdigest()[:10]}",
             "images and labels": data.contents,
-        }
+        } | ({} if digest is None else {"file of initial weights": digest})
 
     def class_protocol(self) -> dict[str, Any]:
         return {"legend": self.dataset.legend, "contents": self.dataset.part_contents}
@@ -136,6 +140,7 @@ class Trainer(Stepper[StdcSegmenter, TrainConfig]):
             miou=matrix.miou(),
             class_iou={name: None if math.isnan(value) else float(value) for name, value in iou},
             pixel_accuracy=matrix.pixel_accuracy(),
+            initial_weights=self.start,
             **self.conditions(points, seconds),
         )
 
@@ -158,7 +163,7 @@ class Curve:
         self.pending.append(loss)
         if iteration % self._every == 0 or score is not None or iteration == self._last:
             point = CurvePoint(iteration=iteration, loss=float(np.mean(self.pending)), learning_rate=rate)
-            self.points.append(point.model_copy(update={self._score_name: score}))
+            self.points.append(point.replace(**{self._score_name: score}))
             self.pending.clear()
 
 

@@ -15,7 +15,8 @@ from optuna.trial import TrialState, create_trial
 
 from stdc_lab.analysis import frame as frame_module
 from stdc_lab.analysis import load_study, read_study_config, varied_parameters, write_trials_csv
-from stdc_lab.analysis.frame import COLUMNS, GrowingStudy
+from stdc_lab.analysis.columns import columns
+from stdc_lab.analysis.frame import GrowingStudy
 from stdc_lab.arch import ArchSpec, presets
 from stdc_lab.errors import ConfigError, StudyError
 from tests.study_folder import (
@@ -72,7 +73,7 @@ def test_a_study_that_grows_is_read_as_one_that_is_read_anew(tmp_path, monkeypat
 def test_a_row_a_trial_and_the_columns_that_were_promised(frame):
     assert frame["number"].tolist() == [0, 1, 2, 3, 4, 5]
     assert frame["state"].tolist() == ["COMPLETE"] * 4 + ["FAIL", "PRUNED"]
-    assert list(frame.columns) == [*COLUMNS, *varied_parameters(frame)]
+    assert list(frame.columns) == [*columns(), *varied_parameters(frame)]
     assert sorted(varied_parameters(frame)) == sorted(SPACE["vary"])
     assert frame.attrs["study_name"] == "demo"
 
@@ -178,7 +179,7 @@ def test_an_empty_study_is_an_empty_frame_with_all_columns(tmp_path):
         pass
     frame = load_study(tmp_path)
     assert len(frame) == 0
-    assert list(frame.columns) == [*COLUMNS, *varied_parameters(frame)]
+    assert list(frame.columns) == [*columns(), *varied_parameters(frame)]
     assert sorted(varied_parameters(frame)) == sorted(SPACE["vary"])
     write_trials_csv(frame, tmp_path / "trials.csv")
     assert len(pd.read_csv(tmp_path / "trials.csv")) == 0

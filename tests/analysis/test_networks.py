@@ -14,7 +14,7 @@ from stdc_lab.analysis import compare_arms, load_study, write_trials_csv
 from stdc_lab.analysis.networks import estimate, paired_difference
 from stdc_lab.analysis.plan_survey import survey_plan
 from stdc_lab.arch import presets
-from stdc_lab.arch.theory import total_cost
+from stdc_lab.arch.costs import total_cost
 from tests.study_folder import SPACE, add_complete, add_unfinished, open_study, some_params, study_config
 
 PLAN = {"arms": {"plain": {}, "narrow": {"base_width": 32}, "late": {"num_blocks": 3}}, "seeds": [0, 1, 2]}

@@ -87,14 +87,14 @@ def test_references_are_not_stopped_and_screened_trials_are_not_in_it(tmp_path):
 
 
 def test_the_command_prints_and_writes_it(folder):
-    done = stdc_lab("report", folder, "--pruning", "--json", folder / "pruning.json")
+    done = stdc_lab("study", "pruning", folder, "--json", folder / "pruning.json")
     assert done.returncode == 0, done.stderr
     assert "demo: 6 trainings came to their end" in done.stdout
     assert "lost from the front  hypervolume" in done.stdout
     assert not (folder / "report").exists()
     written = json.loads((folder / "pruning.json").read_text())
     assert [replay["margin"] for replay in written["replays"]] == [0, 0.5, 1, 2, 3]
-    assert json.loads(stdc_lab("report", folder, "--pruning", "--json", "-").stdout) == written
+    assert json.loads(stdc_lab("study", "pruning", folder, "--json", "-").stdout) == written
     assert stdc_lab("report", folder, "--json", "-").returncode == 2
 
 

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec
 
 decoders = st.builds(
     DecoderSpec,
@@ -25,7 +25,7 @@ def specs(draw: st.DrawFn, max_depth: int = 2) -> ArchSpec:
         draw(st.integers(1, 40)),
         *(multiple * draw(st.integers(num_blocks, num_blocks + 40)) for _ in range(3)),
     )
-    return ArchSpec(
+    return StdcSpec(
         widths=widths,
         stem_depths=(draw(st.integers(1, 2)), draw(st.integers(1, 2))),
         depths=tuple(draw(st.integers(1, max_depth)) for _ in range(3)),

@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from stdc_lab.arch import ArchSpec, presets
-from stdc_lab.arch.operations import Operation, operations, peak
-from stdc_lab.arch.theory import analyse, layers
+from stdc_lab.arch.costs import Part, analyse, operations, peak
+from stdc_lab.arch.graph import Operation
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.nn import build_classifier, build_model
 from tests.arch.sketches import sketch
@@ -31,6 +31,10 @@ KINDS = {
     "relu_": "ReLU",
     "avg_pool2d": "average pooling",
     "adaptive_avg_pool2d": "global pooling",
+    "adaptive_max_pool2d": "global max pooling",
+    "amax": "channel maximum",
+    "rsub": "one minus",
+    "leaky_relu_": "leaky ReLU",
     "upsample_nearest2d": "nearest upsampling",
     "upsample_bilinear2d": "bilinear upsampling",
     "cat": "concatenation",
@@ -42,8 +46,8 @@ KINDS = {
 }
 
 
-NOTHING = ("dropout", "to")
-"""What does nothing here: dropout in evaluation, and float32 as float32."""
+LOOKS = ("dropout", "to", "slice", "split", "tensor_split", "detach", "alias")
+"""What does nothing here: dropout in evaluation, float32 as float32, and views."""
 
 
 class Ran(NamedTuple):
@@ -66,11 +70,17 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = function(*args, **(kwargs or {}))
+        written = output[0] if isinstance(output, tuple) else output  # a maximum also says where it was
         name = str(function).split(".")[1]
-        if name not in NOTHING:
+        if name not in LOOKS:
             read = [memory(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
             features = tuple(number for number in read if number not in self.weights)
-            self.ran.append(Ran(KINDS[name], features, memory(output), output.numel()))
+            kind = KINDS[name]
+            if name == "mean" and list(args[1]) == [1]:
+                kind = "channel mean"
+            if kind == "global pooling" and written.shape[2:] != (1, 1):
+                kind = "adaptive pooling"
+            self.ran.append(Ran(kind, features, memory(written), written.numel()))
         self.kept.append(output)
         return output
 
@@ -134,12 +144,14 @@ def assert_parts_agree(
 ) -> None:
     theory = analyse(spec, size, classes, **options)
     assert sum(operation.macs for operation in done) == theory.cost.macs
-    assert [run.part for run in done if run.macs] == sorted(layers(spec, size, classes, **options), key=order(done))
+    assert [run.part for run in done if run.macs] == [path for path, part in paths(theory.parts) if not part.parts]
     assert max(peak(done, part.name).elements for part in theory.parts) == peak(done).elements
 
 
-def order(done: tuple[Operation, ...]) -> Any:
-    return [operation.part for operation in done if operation.macs].index
+def paths(parts: tuple[Part, ...], above: str = "") -> Iterator[tuple[str, Part]]:
+    for part in parts:
+        yield f"{above}{part.name}", part
+        yield from paths(part.parts, f"{above}{part.name}/")
 
 
 @settings(max_examples=max(20, EXAMPLES // 4), deadline=None, suppress_health_check=list(HealthCheck))
@@ -147,9 +159,9 @@ def order(done: tuple[Operation, ...]) -> Any:
 @example(presets["stdc2"], (224, 224), 1000)
 def test_a_classifier_runs_what_is_said(spec: ArchSpec, size: tuple[int, int], classes: int) -> None:
     network = sketch(build_classifier, spec, classes)
-    done = operations(spec, size, classes, head="cls")
+    done = operations(spec, size, classes, task="cls")
     assert_runs(done, network, size)
-    assert_parts_agree(spec, done, size, classes, {"head": "cls"})
+    assert_parts_agree(spec, done, size, classes, {"task": "cls"})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from stdc_lab.arch import ArchSpec, DecoderSpec, preset, presets
+from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec, preset, presets
 from stdc_lab.arch.channels import split_channels
 from stdc_lab.errors import SpecError
 from tests.arch.strategies import specs
@@ -53,18 +53,18 @@ def test_a_ratio_of_a_half_gives_the_released_widths(blocks: int, times: int) ->
 
 def test_multiples_of_eight() -> None:
     assert split_channels(96, 4, 0.35, 8) == (56, 24, 8, 8)
-    assert ArchSpec(channel_multiple=8).arch_id == ArchSpec().arch_id  # the released widths are such
+    assert StdcSpec(channel_multiple=8).arch_id == StdcSpec().arch_id  # the released widths are such
 
 
 def test_base_width_is_shorthand() -> None:
-    assert ArchSpec(base_width=32).widths == (16, 32, 128, 256, 512)
-    assert ArchSpec(base_width=64).arch_id == ArchSpec().arch_id == ArchSpec(widths=(32, 64, 256, 512, 1024)).arch_id
+    assert StdcSpec(base_width=32).widths == (16, 32, 128, 256, 512)
+    assert StdcSpec(base_width=64).arch_id == StdcSpec().arch_id == StdcSpec(widths=(32, 64, 256, 512, 1024)).arch_id
 
 
 def test_equal_networks_have_equal_ids_however_they_are_written() -> None:
-    plain = ArchSpec()
-    assert ArchSpec(kernels=(1, 3, 3, 3), decoder=DecoderSpec(128)).arch_id == plain.arch_id
-    assert ArchSpec(num_blocks=2, channel_ratio=0.3).arch_id == ArchSpec(num_blocks=2, channel_ratio=3).arch_id
+    plain = StdcSpec()
+    assert StdcSpec(kernels=(1, 3, 3, 3), decoder=DecoderSpec(128)).arch_id == plain.arch_id
+    assert StdcSpec(num_blocks=2, channel_ratio=0.3).arch_id == StdcSpec(num_blocks=2, channel_ratio=3).arch_id
     assert ArchSpec.from_dict(json.loads(json.dumps(plain.to_dict()))) == plain
 
 
@@ -116,6 +116,10 @@ def test_ids_stay() -> None:
         "stdc2_strided": "a04fb695faf3",
         "stdc1_stem2": "7c681136ae40",
         "stdc1_conv_last": "2e1a475f3a42",
+        "pp_liteseg_t": "7b9b5db07c23",
+        "pp_liteseg_b": "e9a76fe12e99",
+        "regseg": "f705201ddaf9",
+        "regseg_large": "afd2d3997398",
     }
 
 
@@ -145,7 +149,7 @@ def test_a_spec_survives_yaml_and_json_in_any_order_of_keys(spec: ArchSpec, rand
 
 @given(specs())
 def test_an_id_does_not_depend_on_defaults_written_out(spec: ArchSpec) -> None:
-    plain, decoder = ArchSpec(num_blocks=spec.num_blocks).to_dict(), DecoderSpec()
+    plain, decoder = StdcSpec(num_blocks=spec.num_blocks).to_dict(), DecoderSpec()
     fields = {name: value for name, value in spec.to_dict().items() if value != plain[name] or name == "num_blocks"}
     if "decoder" in fields:
         fields["decoder"] = {k: v for k, v in fields["decoder"].items() if v != getattr(decoder, k)}
@@ -158,15 +162,15 @@ def test_a_mapping_changes_of_the_decoder_what_it_names() -> None:
 
 
 def test_replace_keeps_kernels_that_were_chosen_and_refits_those_that_were_not() -> None:
-    assert ArchSpec().replace(num_blocks=6).kernels == (1, 3, 3, 3, 3, 3)
+    assert StdcSpec().replace(num_blocks=6).kernels == (1, 3, 3, 3, 3, 3)
     with pytest.raises(SpecError, match=r"kernels: got 3, 3, 3, 3; allowed: num_blocks \(6\) numbers"):
-        ArchSpec(kernels=(3, 3, 3, 3)).replace(num_blocks=6)
+        StdcSpec(kernels=(3, 3, 3, 3)).replace(num_blocks=6)
 
 
 def test_a_spec_is_hashable_and_frozen() -> None:
-    assert len({ArchSpec(), ArchSpec(base_width=64), presets["stdc2"]}) == 2
+    assert len({StdcSpec(), StdcSpec(base_width=64), presets["stdc2"]}) == 2
     with pytest.raises(AttributeError):
-        ArchSpec().num_blocks = 3  # type: ignore[misc]
+        StdcSpec().num_blocks = 3  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +191,7 @@ def test_a_spec_is_hashable_and_frozen() -> None:
         ({"kernels": (1, 3)}, r"kernels: got 1, 3; allowed: num_blocks \(4\) numbers"),
         ({"decoder": {"contextwidth": 3}}, r"decoder.contextwidth: no such field \(did you mean decoder.context_width"),
         ({"decoder": {"head_width": 0}}, r"decoder.head_width: got 0; allowed: a whole number from 4"),
-        ({"decoder": 7}, r"decoder: got 7; allowed: a DecoderSpec"),
+        ({"decoder": 7}, r"decoder: got 7; allowed: a decoder, such as DecoderSpec"),
         ({"decoder": {"attention": 1}}, r"decoder.attention: got 1; allowed: true, false"),
         ({"decoder": {"spatial_path": "yes"}}, r"decoder.spatial_path: got 'yes'; allowed: true, false"),
         ({"decoder": {"interpolation": "cubic"}}, r"decoder.interpolation: got 'cubic'; allowed: nearest, bilinear"),

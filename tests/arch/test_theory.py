@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from stdc_lab.arch import ArchSpec, DecoderSpec, analyse, presets, total_cost
-from stdc_lab.arch.theory import Cost, NetworkCost, Part, module_weights
+from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec, analyse, presets, total_cost
+from stdc_lab.arch.costs import Cost, NetworkCost, Part, module_weights
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.nn import build_classifier, build_model
-from stdc_lab.nn.blocks import StdcModule
+from stdc_lab.nn.families.stdc import StdcModule
 from tests.arch.sketches import sketch
 from tests.arch.strategies import specs
 
@@ -125,16 +125,16 @@ def test_theory_is_the_segmenter_as_built(
 @given(specs(), sizes, st.integers(2, 30))
 def test_theory_is_the_classifier_as_built(spec: ArchSpec, size: tuple[int, int], classes: int) -> None:
     network = sketch(build_classifier, spec, classes)
-    theory = analyse(spec, size, classes, head="cls")
+    theory = analyse(spec, size, classes, task="cls")
     assert_agrees(theory, network, size)
-    assert total_cost(spec, size, classes, head="cls") == theory.cost
+    assert total_cost(spec, size, classes, task="cls") == theory.cost
 
 
 @pytest.mark.parametrize(("name", "macs", "params"), [
     ("stdc1", 806_067_712, 8_443_552), ("stdc2", 1_437_081_088, 12_474_016),
 ])  # fmt: skip
 def test_the_papers_classifiers(name: str, macs: int, params: int) -> None:
-    cost = total_cost(presets[name], (224, 224), 1000, head="cls")
+    cost = total_cost(presets[name], (224, 224), 1000, task="cls")
     assert cost.macs == macs
     assert cost.num_params + 2 * 1024 == params  # the released network registers a batch norm that it never runs
 
@@ -142,7 +142,7 @@ def test_the_papers_classifiers(name: str, macs: int, params: int) -> None:
 @pytest.mark.parametrize(("blocks", "millions"), [(2, 1871), (3, 1524), (4, 1437), (5, 1415), (6, 1410)])
 def test_the_saving_saturates_at_four_blocks(blocks: int, millions: int) -> None:
     assert (
-        round(total_cost(presets["stdc2"].replace(num_blocks=blocks), (224, 224), 1000, head="cls").macs / 1e6)
+        round(total_cost(presets["stdc2"].replace(num_blocks=blocks), (224, 224), 1000, task="cls").macs / 1e6)
         == millions
     )
 
@@ -158,7 +158,7 @@ def test_the_papers_segmenters(name: str, gmacs: float, params: int) -> None:
 @given(st.integers(2, 8), st.integers(1, 512), st.integers(1, 8))
 def test_the_papers_formula_is_a_modules_convolution_weights(blocks: int, wide: int, quarter: int) -> None:
     out = quarter * 2 ** (blocks - 1)
-    spec = ArchSpec(widths=(4, wide, out, out, out), num_blocks=blocks)
+    spec = StdcSpec(widths=(4, wide, out, out, out), num_blocks=blocks)
     with torch.device("meta"):
         module = StdcModule(wide, spec.block_widths[0], spec.kernels, stride=1)
     weights = sum(p.numel() for name, p in module.named_parameters() if name.endswith("conv.weight"))
@@ -219,7 +219,7 @@ SMALL = {"widths": (2, 2, 8, 8, 8), "decoder": DecoderSpec(4, 4, 4)}
     ],
 )
 def test_receptive_fields_are_what_gradients_show(fields: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = ArchSpec(**{**SMALL, **fields})  # type: ignore[arg-type]
+    spec = StdcSpec(**{**SMALL, **fields})  # type: ignore[arg-type]
     heads = TrainingHeads(detail_strides=(2, 4, 8, 16))
     rows = seen(build_model(spec, 2, heads), 1536, monkeypatch)
     theory = analyse(spec, auxiliary=True, detail_strides=heads.detail_strides)
@@ -230,7 +230,7 @@ def test_receptive_fields_are_what_gradients_show(fields: dict[str, object], mon
 
 
 def test_bilinear_upsampling_sees_no_more_than_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = ArchSpec(**SMALL, depths=(1, 1, 1)).replace(decoder={"interpolation": "bilinear"})  # type: ignore[arg-type]
+    spec = StdcSpec(**SMALL, depths=(1, 1, 1)).replace(decoder={"interpolation": "bilinear"})  # type: ignore[arg-type]
     rows = seen(build_model(spec, 2), 1536, monkeypatch)
     theory = dict(parts_of(analyse(spec).parts))
     for name in ("decoder.smooth32", "decoder.smooth16", "head"):
@@ -244,7 +244,7 @@ def test_bilinear_upsampling_sees_no_more_than_said(monkeypatch: pytest.MonkeyPa
     [(1, "depthwise", [1, 3, 5, 7]), (2, "strided", [1, 3, 7, 11]), (2, "depthwise", [1, 7, 11, 15])],
 )
 def test_the_blocks_of_a_module_see_what_the_paper_says(stride: int, downsample: str, expected: list[int]) -> None:
-    spec = ArchSpec(depths=(2, 1, 1), downsample=downsample)
+    spec = StdcSpec(depths=(2, 1, 1), downsample=downsample)
     _, stage2, stage3 = analyse(spec).parts[:3]
     module = stage3.parts[0 if stride == 2 else 1]
     before = stage2 if stride == 2 else stage3.parts[0]
@@ -259,7 +259,7 @@ def test_what_lies_behind_a_global_pooling_sees_the_whole_image() -> None:
     assert parts["decoder.global_context"].whole_image
     assert parts["head"].whole_image
     assert not parts["backbone.stages.5"].whole_image
-    without = ArchSpec(decoder=DecoderSpec(attention=False, global_context=False))
+    without = StdcSpec(decoder=DecoderSpec(attention=False, global_context=False))
     assert not dict(parts_of(analyse(without).parts))["decoder.smooth16"].whole_image
-    classes = analyse(presets["stdc1"], head="cls").parts[-1]
+    classes = analyse(presets["stdc1"], task="cls").parts[-1]
     assert (classes.name, classes.receptive_field, classes.whole_image) == ("classes", None, True)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from stdc_lab.arch import ArchSpec, presets
+from stdc_lab.arch import ArchSpec, StdcSpec, presets
 from tests.cli.in_process import stdc_lab
 
 
@@ -24,7 +24,7 @@ def test_list_names_every_preset_with_its_cost(tmp_path: Path) -> None:
 
 def test_show_says_what_the_paper_says() -> None:
     text = stdc_lab("arch", "show", "stdc2").stdout
-    assert "widths 32, 64, 256, 512, 1024; depths 4, 5, 3" in text
+    assert "Widths of stages 1–5: 32, 64, 256, 512, 1024\nModules in stages 3–5: 4, 5, 3" in text
     assert "stage 3: 128, 64, 32, 32" in text
     assert "12,305,568" in text and "23,456.6" in text
     assert "12,471,968 parameters; 12,474,016 as the released network counts" in " ".join(text.split())
@@ -33,13 +33,13 @@ def test_show_says_what_the_paper_says() -> None:
 
 
 def test_show_of_the_classifier() -> None:
-    text = stdc_lab("arch", "show", "stdc1", "--head", "cls").stdout
+    text = stdc_lab("arch", "show", "stdc1", "--task", "cls").stdout
     assert "classifier, 1000 classes, input 1×3×224×224" in text
     assert "806.1" in text and "8,441,504" in text
 
 
 def test_show_of_a_file_down_to_the_blocks_and_as_json(tmp_path: Path) -> None:
-    spec = ArchSpec(base_width=16, depths=(1, 2, 1), num_blocks=3, stem_depths=(1, 2), fusion="add")
+    spec = StdcSpec(base_width=16, depths=(1, 2, 1), num_blocks=3, stem_depths=(1, 2), fusion="add")
     path = tmp_path / "mine [one].json"
     path.write_text(json.dumps(spec.to_dict()))
     done = stdc_lab("arch", "show", path, "--size", "101x203", "--classes", 11, "--blocks", "--json", "-")
@@ -51,7 +51,7 @@ def test_show_of_a_file_down_to_the_blocks_and_as_json(tmp_path: Path) -> None:
     assert names == ["stage 1", "stage 2", "stage 3", "stage 4", "stage 5", "decoder", "head"]
     assert sum(part["macs"] for part in content["parts"]) == content["macs"]
     assert "mine [one].json" in done.stderr
-    assert "convolutions in stages 1 and 2: 1, 2" in done.stderr
+    assert "convolutions in stages 1 and 2 1, 2" in done.stderr
     assert "residual projection" in done.stderr
 
 
@@ -89,7 +89,7 @@ def test_a_drawing_is_written(suffix: str, tmp_path: Path) -> None:
         (["show", "stdc9"], "architecture: got 'stdc9' (did you mean stdc2?)"),
         (["show", "no/such.yaml"], "no/such.yaml: no such file"),
         (["show", "stdc1", "--size", "big"], "--size: got 'big'; allowed: a size is HEIGHTxWIDTH"),
-        (["show", "stdc1", "--head", "both"], "--head: got 'both'; allowed: seg, cls"),
+        (["show", "stdc1", "--task", "both"], "--task: got 'both'; allowed: seg, cls"),
         (["show", "stdc1", "--draw", "a.gif"], "--draw: got"),
         (["show", "stdc1", "--json", "no/such/folder.json"], "--json: no/such/folder.json: cannot be written"),
         (["diff", "stdc1"], "Missing argument"),

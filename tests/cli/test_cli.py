@@ -3,12 +3,16 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from ruamel.yaml import YAML
 
 from stdc_lab.analysis.frame import load_study
+from stdc_lab.cli import main
 from tests.cli import in_child, in_process
 from tests.search.test_driver import study_config
 
@@ -26,11 +30,54 @@ def tiny(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["profile", "search", "report"])
-def test_every_command_explains_itself_with_an_example(command: str) -> None:
-    done = stdc_lab(command, "--help")
+def commands(group: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*names, name))
+        else:
+            yield (*names, name)
+
+
+COMMANDS = list(commands(typer.main.get_command(main.app)))
+
+
+def test_a_study_is_looked_after_by_commands_that_can_be_guessed() -> None:
+    assert {("study", name) for name in ("status", "retime", "confirm", "pruning")} < set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself_with_an_example(command: tuple[str, ...]) -> None:
+    done = in_process.stdc_lab(*command, "--help")
     assert done.returncode == 0
-    assert f"Example: stdc-lab {command}" in done.stdout
+    assert f"Example: stdc-lab {' '.join(command)}" in done.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys\nfrom stdc_lab.cli.main import main\ntry: main()\nexcept SystemExit: print(*sys.modules)"
+    for command in ([], ["search"], ["study"], ["study", "confirm"]):
+        line = [sys.executable, "-c", code, *command, "--help"]
+        done = subprocess.run(line, capture_output=True, text=True, check=True)
+        heavy = {"torch", "optuna", "pandas", "matplotlib", "cv2", "scipy", "numpy"}
+        assert not heavy & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "now"),
+    [
+        ("search --status runs/x", "search --status: now `stdc-lab study status DIR`"),
+        ("search study.yaml --retime", "search --retime: now `stdc-lab study retime DIR`"),
+        ("-v search study.yaml --confirm=3", "search --confirm: now `stdc-lab study confirm DIR K`"),
+        ("search study.yaml --tie 0.1", "search --tie: now `stdc-lab study confirm DIR K --tie MIOU`"),
+        ("report runs/x --pruning", "report --pruning: now `stdc-lab study pruning DIR`"),
+        ("profile stdc1 --head cls", "profile --head: now `--task seg|cls`"),
+        ("profile stdc1 --heads all", "profile --heads: now `--training-heads`"),
+        ("arch show stdc1 --head cls", "arch --head: now `--task seg|cls`"),
+        ("import a.pth --arch stdc1 --out b.pt --heads", "import --heads: now `--training-heads`"),
+    ],
+)
+def test_an_option_of_before_is_answered_with_todays(command: str, now: str, tmp_path: Path) -> None:
+    done = in_process.stdc_lab(*command.split(), cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {now}\n")
 
 
 def test_from_a_yaml_to_a_page(tiny: Path, tmp_path: Path) -> None:
@@ -44,7 +91,7 @@ def test_from_a_yaml_to_a_page(tiny: Path, tmp_path: Path) -> None:
     again = in_process.stdc_lab("search", tiny, "--out", out, "--trials", 1)
     assert again.returncode == 0
     assert "1 trials were trained before and 1 are wanted: nothing to do" in again.stdout
-    retimed = in_process.stdc_lab("search", tiny, "--out", out, "--retime")
+    retimed = in_process.stdc_lab("study", "retime", out)
     assert retimed.returncode == 0, retimed.stderr
     report = in_process.stdc_lab("report", out)
     assert report.returncode == 0, report.stderr
@@ -91,6 +138,8 @@ def test_counting_alone_measures_no_latency(tmp_path: Path) -> None:
         (["profile", "no/such.yaml"], "no/such.yaml: no such file"),
         (["search", "no/such.yaml"], "no/such.yaml: no such file"),
         (["report", "no/such/folder"], "no/such/folder"),
+        (["search"], "Missing argument 'STUDY.yaml'"),
+        (["study", "retime", "no/such/folder"], "no such folder; give a folder that `stdc-lab search` wrote"),
         (["serch"], "No such command 'serch'"),
     ],
 )
@@ -114,7 +163,6 @@ def test_bad_input_is_one_message_and_status_2(arguments: list[str], message: st
         (["--devices", "cpu", "--device", "cpu"], "--devices: got 'cpu' beside --device cpu; allowed: one of the two"),
         (["--jobs", "0"], "--jobs: got 0; allowed: a whole number from 1"),
         (["--max-hours", "0"], "--max-hours: got 0; allowed: a number above 0"),
-        (["--retime"], "no such folder; give a folder that `stdc-lab search` wrote"),
     ],
 )
 def test_a_search_with_bad_options_writes_nothing(tiny: Path, tmp_path: Path, options: list[str], message: str) -> None:

@@ -1,6 +1,7 @@
-"""`stdc-lab search --confirm` as a user types it."""
+"""`stdc-lab study confirm` as a user types it."""
 
 import io
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,9 @@ from rich.console import Console
 from ruamel.yaml import YAML
 
 from stdc_lab.analysis.frame import load_study
-from stdc_lab.arch import ArchSpec
+from stdc_lab.arch import StdcSpec
 from stdc_lab.cli.watching import ConsoleWatcher
-from stdc_lab.search.objective import Candidate
+from stdc_lab.search.candidate import Candidate
 from tests.cli import in_process
 from tests.search.test_driver import study_config
 from tests.study_folder import make_record
@@ -29,7 +30,7 @@ def study(tmp_path: Path) -> Path:
 def test_a_front_is_confirmed_and_seen(lent_crew: None, study: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert in_process.stdc_lab("search", study, "--out", out).returncode == 0
-    done = in_process.stdc_lab("search", study, "--out", out, "--confirm", "2")
+    done = in_process.stdc_lab("study", "confirm", out, "2", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
     assert "2 trials on cpu" in said
@@ -37,7 +38,7 @@ def test_a_front_is_confirmed_and_seen(lent_crew: None, study: Path, tmp_path: P
     assert "1 network (1 of the front) trained again with 2 fresh seeds" in said
     assert "fresh seeds" in said
     assert load_study(out)["confirmed_seeds"].tolist() == [2, 0, 0]
-    status = " ".join(in_process.stdc_lab("search", "--status", out).stdout.split())
+    status = " ".join(in_process.stdc_lab("study", "status", out).stdout.split())
     assert "1 of 1 trials trained" in status
     assert "(2)" in status
 
@@ -45,24 +46,25 @@ def test_a_front_is_confirmed_and_seen(lent_crew: None, study: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--confirm", "0"], "--confirm: got 0; allowed: a whole number from 1, of fresh seeds"),
-        (["--confirm", "2", "--tie", "2"], "--tie: got 2; allowed: mIoU from 0 to 1"),
-        (["--tie", "0.1"], "--tie: allowed with --confirm K only"),
-        (["--confirm", "2", "--trials", "3"], "--confirm: got it beside --trials; allowed: search first"),
-        (["--confirm", "2", "--retime"], "--confirm: got it beside --retime"),
-        (["--confirm", "2", "--dry-run"], "--confirm: got it beside --dry-run"),
-        (["--confirm", "2"], "no study to confirm; run the search first"),
+        (["0"], "study confirm: got 0; allowed: a whole number from 1, of fresh seeds"),
+        (["2", "--tie", "2"], "--tie: got 2; allowed: mIoU from 0 to 1"),
+        (["many"], "Invalid value for 'K'"),
+        (["2", "--data", "camvid=."], "--data: got 'camvid'; allowed: scenes, the data set of this study"),
+        (["2"], "no study to confirm; run the search first"),
     ],
 )
 def test_what_cannot_be_confirmed(study: Path, tmp_path: Path, options: list[str], message: str) -> None:
-    done = in_process.stdc_lab("search", study, "--out", tmp_path / "out", *options)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    shutil.copy(study, folder / "study.yaml")
+    done = in_process.stdc_lab("study", "confirm", folder, *options)
     assert done.returncode == 2
     assert message in " ".join(done.stderr.split())
-    assert not (tmp_path / "out").exists()
+    assert [path.name for path in folder.iterdir()] == ["study.yaml"]
 
 
 def test_a_line_says_what_became_of_a_training() -> None:
-    spec, config = ArchSpec(), made_up_config()
+    spec, config = StdcSpec(), made_up_config()
     console = Console(file=io.StringIO(), width=300)
     watcher = ConsoleWatcher(console)
     record = make_record(7, spec, config, 0.2, 12.0)

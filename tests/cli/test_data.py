@@ -75,7 +75,7 @@ class TestCheck:
         assert {problem["kind"] for problem in found["problems"]} == {"class"} and len(found["problems"]) == 9
 
     def test_scenes_need_no_folder(self, monkeypatch):
-        monkeypatch.setattr("stdc_lab.data.catalog._scene_counts", lambda config: {"train": (0, 12), "val": (90, 3)})
+        monkeypatch.setattr("stdc_lab.data.scenes._counts", lambda config: {"train": (0, 12), "val": (90, 3)})
         done = stdc_lab("data", "check", "scenes")
         assert done.returncode == 0 and "96x128 (12)" in done.stdout
         done = stdc_lab("data", "check", "scenes", "--data", "scenes=.")

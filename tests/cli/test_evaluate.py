@@ -6,7 +6,7 @@ import cv2
 import pytest
 import torch
 
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import DecoderSpec, StdcSpec
 from stdc_lab.config.data import DataConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.data import load_dataset
@@ -16,7 +16,7 @@ from stdc_lab.training import train
 from tests.cli.in_process import stdc_lab
 from tests.data.camvid_tree import VAL, write_camvid
 
-SPEC = ArchSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 16, 16))
+SPEC = StdcSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 16, 16))
 SCENES = DataConfig(size=(32, 48), train_images=4, val_images=5)
 
 

@@ -8,9 +8,10 @@ from optuna.trial import TrialState
 from ruamel.yaml import YAML
 
 from stdc_lab.analysis.frame import load_study
-from stdc_lab.search.folder import open_study, set_aside
+from stdc_lab.search.folder import set_aside
 from stdc_lab.search.objectives import ScreenedOutError
 from stdc_lab.search.propose import tell_screened
+from stdc_lab.storage import open_study
 from tests.cli import in_process
 from tests.search.test_driver import study_config
 

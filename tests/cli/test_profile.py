@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from stdc_lab import machine
-from stdc_lab.arch import ArchSpec, DecoderSpec, presets
+from stdc_lab.arch import DecoderSpec, StdcSpec, presets
 from stdc_lab.cli import latency_tables
 from stdc_lab.cli import profile as cli_profile
 from stdc_lab.cli import profile_tables as tables
@@ -20,7 +19,8 @@ from stdc_lab.cli.tables import Row, Table, as_markdown, as_rich
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy import runtimes
-from stdc_lab.machine import usable_cores
+from stdc_lab.hardware import devices
+from stdc_lab.hardware.threads import usable_cores
 from stdc_lab.profiling import profile
 from stdc_lab.profiling.latency import summarise
 from stdc_lab.profiling.timing import take_turns
@@ -28,7 +28,7 @@ from stdc_lab.records import Agreement, CounterAccount, ProfileResult, RuntimeRe
 from tests.cli.in_process import stdc_lab
 from tests.profiling.clocks import Believing
 
-SMALL = ArchSpec(base_width=8, depths=(1, 2, 1), decoder=DecoderSpec(16, 32, 16))
+SMALL = StdcSpec(base_width=8, depths=(1, 2, 1), decoder=DecoderSpec(16, 32, 16))
 LARGER = 25_000
 HEADS = TrainingHeads(detail_strides=(2, 4, 8, 16))
 
@@ -101,7 +101,7 @@ def test_what_is_not_accounted_for_is_red(result: ProfileResult) -> None:
 
 
 def test_the_released_form_beside_the_published_name() -> None:
-    paper = profile(presets["stdc1"], head="cls", timed=False, latency=LatencyConfig(size=(224, 224)))
+    paper = profile(presets["stdc1"], task="cls", timed=False, latency=LatencyConfig(size=(224, 224)))
     table = tables.released_table(paper)
     assert table.columns == ("counted", "thop, stages twice", "each", 'published "813M"', "each")
     assert table.rows[-1] == Row(("difference", "0", "", "182,592", ""), "green")
@@ -118,7 +118,9 @@ def test_markdown_keeps_numbers_right_and_parts_inside(result: ProfileResult) ->
 
 
 def test_one_network_on_screen(arch: Path) -> None:
-    done = stdc_lab("profile", arch, "--size", "64x96", "--classes", 5, "--no-latency", "--heads", "auxiliary,2")
+    done = stdc_lab(
+        "profile", arch, "--size", "64x96", "--classes", 5, "--no-latency", "--training-heads", "auxiliary,2"
+    )
     assert done.returncode == 0
     for words in (
         f"small  arch_id {SMALL.arch_id}  deployed segmenter, 5 classes, input 1×3×64×96",
@@ -186,7 +188,7 @@ def test_runtimes_stages_and_a_picture(arch: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor that has none, where OpenVINO takes float32 for it."""
-    monkeypatch.setattr(machine, "_cpu_flags", lambda: {"avx2"})
+    monkeypatch.setattr(devices, "cpu_flags", lambda: {"avx2"})
     monkeypatch.setattr(runtimes, "openvino_lacks", lambda precision: "OpenVINO executes float32 here, not bfloat16")
     # Only those whose reason is the processor, which are not made at all.
     kept = [one for one in runtimes.RUNTIMES if one.name == "eager" or one.dtype == "bfloat16"]
@@ -290,9 +292,9 @@ def test_what_did_not_run_has_its_reason_in_its_row(result: ProfileResult) -> No
 
 
 def test_what_was_not_measured_is_empty(arch: Path) -> None:
-    done = stdc_lab("profile", arch, "--size", "64x96", "--head", "cls", "--no-latency", "--csv", "-")
+    done = stdc_lab("profile", arch, "--size", "64x96", "--task", "cls", "--no-latency", "--csv", "-")
     (row,) = csv.DictReader(StringIO(done.stdout))
-    assert (row["head"], row["num_classes"], row["latency_ms"], row["fps_derived"]) == ("cls", "1000", "", "")
+    assert (row["task"], row["num_classes"], row["latency_ms"], row["fps_derived"]) == ("cls", "1000", "", "")
     assert "stages registered twice" in done.stderr
 
 
@@ -302,10 +304,13 @@ def test_what_was_not_measured_is_empty(arch: Path) -> None:
         (["--size", "31x64"], "--size: got '31x64'; allowed: sides from 32 to 8192 pixels"),
         (["--size", "axb"], "--size: got 'axb'; allowed: a size is HEIGHTxWIDTH in pixels, such as 512x1024"),
         (["--size", "64x-64"], "--size: got '64x-64'; allowed: a size is HEIGHTxWIDTH"),
-        (["--head", "det"], "--head: got 'det'; allowed: seg, cls"),
-        (["--heads", "3"], "--heads: got '3'; allowed: all, or auxiliary, 2, 4, 8, 16 separated by commas, each once"),
-        (["--heads", "8,8"], "--heads: got '8,8'; allowed"),
-        (["--heads", "all", "--head", "cls"], "--heads: got 'all'; allowed: nothing with --head cls"),
+        (["--task", "det"], "--task: got 'det'; allowed: seg, cls"),
+        (
+            ["--training-heads", "3"],
+            "--training-heads: got '3'; allowed: all, or auxiliary, 2, 4, 8, 16 separated by commas",
+        ),
+        (["--training-heads", "8,8"], "--training-heads: got '8,8'; allowed"),
+        (["--training-heads", "all", "--task", "cls"], "--training-heads: got 'all'; allowed: nothing with --task cls"),
         (["--size", "64x96,31x64"], "--size: got '31x64'; allowed: sides from 32"),
         (["--runtime", "tensorrt"], "--runtime: got 'tensorrt'; allowed: all, eager, channels_last"),
         (["--runtime", "cuda_fp16", "--device", "cpu"], "--runtime: got 'cuda_fp16', but it runs on cuda only"),
@@ -313,8 +318,8 @@ def test_what_was_not_measured_is_empty(arch: Path) -> None:
         (["--no-latency", "--stages"], "--no-latency: allowed without --runtime, --batch, --stages and --reference"),
         (["--reference", "stdc9"], "--reference: got 'stdc9'; allowed: small"),
         (["--picture", "a.jpg"], "--picture: got a.jpg; allowed: a file ending with .png or .svg"),
-        (["resnet50"], "ARCH: got 'resnet50', a classifier; allowed: with --head cls"),
-        (["stdc9"], "baselines with --head cls: efficientnet_b0"),
+        (["resnet50"], "ARCH: got 'resnet50', a classifier; allowed: with --task cls"),
+        (["stdc9"], "baselines with --task cls: efficientnet_b0"),
         (["no/such.pt"], "no/such.pt"),
         (["--json", "-", "--csv", "-"], "got - for more than one of them; allowed: one of them to stdout"),
         (

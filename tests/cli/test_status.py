@@ -12,8 +12,9 @@ from stdc_lab.cli.watching import ConsoleWatcher
 from stdc_lab.errors import StudyError
 from stdc_lab.records import ProfileResult
 from stdc_lab.search import Crew, run_study
-from stdc_lab.search.folder import driver_lock, open_study
-from stdc_lab.search.objective import Candidate
+from stdc_lab.search.candidate import Candidate
+from stdc_lab.search.folder import driver_lock
+from stdc_lab.storage import open_study
 from tests.cli import in_process
 from tests.search.test_driver import study_config
 from tests.study_folder import add_complete, add_unfinished, some_params
@@ -65,7 +66,7 @@ def test_the_status_of_a_study_before_during_and_after(crew: Crew, tmp_path: Pat
     assert isinstance(watcher.console.file, io.StringIO)
     drawn = watcher.console.file.getvalue()
     assert "GMACs" in drawn and "trial 1" in drawn  # the front and the trial under way
-    shown = in_process.stdc_lab("search", "--status", tmp_path)
+    shown = in_process.stdc_lab("study", "status", tmp_path)
     assert shown.returncode == 0 and "2 of 2 trials trained" in " ".join(shown.stdout.split())
 
 
@@ -83,8 +84,8 @@ def test_what_another_timing_has_to_decide_is_said(tmp_path: Path) -> None:
     after = said(tmp_path)
     assert " 19.8? " in after
     assert " 12.0 " in after
-    assert "? 1 trained: another timing has to say whether a bound on latency is met: --retime" in after
-    assert "1 screened out on a noisy timing: --retime times them again, and queues what may do" in after
+    assert "? 1 trained: another timing has to say whether a bound on latency is met: study retime" in after
+    assert "1 screened out on a noisy timing: study retime times them, and queues what may do" in after
 
 
 def test_a_study_that_was_killed_is_not_at_work_and_the_status_changes_nothing(tmp_path: Path) -> None:
@@ -116,6 +117,6 @@ def test_whoever_looks_keeps_no_driver_from_starting_and_takes_no_other_for_one(
 def test_the_status_of_what_is_no_study(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"no study.yaml in it; give a folder that `stdc-lab search` wrote"):
         print_status(tmp_path)
-    done = in_process.stdc_lab("search")
+    done = in_process.stdc_lab("study", "status", tmp_path)
     assert done.returncode == 2
-    assert "no study was given; give its YAML, or --status STUDY_DIR" in done.stderr
+    assert "no study.yaml in it; give a folder that `stdc-lab search` wrote" in done.stderr

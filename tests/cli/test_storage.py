@@ -25,10 +25,10 @@ def study(tmp_path: Path) -> Path:
 def commands(study: Path) -> dict[str, tuple[object, ...]]:
     return {
         "search": ("search", study / "study.yaml", "--out", study),
-        "retime": ("search", study / "study.yaml", "--out", study, "--retime"),
-        "status": ("search", "--status", study),
+        "retime": ("study", "retime", study),
+        "status": ("study", "status", study),
         "report": ("report", study),
-        "pruning": ("report", study, "--pruning"),
+        "pruning": ("study", "pruning", study),
     }
 
 

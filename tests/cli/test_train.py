@@ -14,7 +14,7 @@ from stdc_lab.nn import build_classifier, build_model
 from stdc_lab.nn.checkpoints import save_checkpoint
 from stdc_lab.training import Progress
 from stdc_lab.training import stepper as stepper_module
-from stdc_lab.training.run import Hears, run_training
+from stdc_lab.training.run import TrainingCallbacks, run_training
 from tests.cli.in_process import stdc_lab
 from tests.cli.tiny_training import DATA, SPEC, assert_refused, contents, curve, read, write
 from tests.data.trees import write_own
@@ -60,9 +60,9 @@ def test_a_training_that_goes_on_in_another_precision_says_so(
 
     value = read_recipe(recipe)
     monkeypatch.setattr(stepper_module, "choose_dtype", lambda precision, device: torch.bfloat16)
-    hears = Hears(progress=stop)
+    callbacks = TrainingCallbacks(progress=stop)
     with pytest.raises(KeyboardInterrupt):
-        run_training(value, tmp_path / "x", load_dataset(value.data), torch.device("cpu"), hears=hears)
+        run_training(value, tmp_path / "x", load_dataset(value.data), torch.device("cpu"), callbacks=callbacks)
     monkeypatch.setattr(stepper_module, "choose_dtype", lambda precision, device: torch.float32)
     done = stdc_lab("train", recipe, "--out", "x", "--json", "-", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

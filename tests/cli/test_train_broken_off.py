@@ -91,7 +91,7 @@ def test_a_full_disk_ends_with_2_and_names_the_file(
     real, states = torch.save, iter(range(1, 100))
 
     def save(content: Any, path: Path) -> None:
-        if path.name == "state.pt.partial" and next(states) == 3:
+        if path.name.startswith(".state.pt.") and next(states) == 3:
             path.write_bytes(b"as much as there was room for")
             raise OSError(28, "No space left on device")
         real(content, path)
@@ -114,14 +114,19 @@ def test_a_full_disk_ends_with_2_and_names_the_file(
 def test_a_picture_that_cannot_be_written_loses_nothing(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*arguments: Any) -> None:
-        raise OSError(28, "No space left on device")
+    real = os.replace
+
+    def full(partial: Path, path: Path) -> None:
+        if path.name == "curve.png":
+            raise OSError(28, "No space left on device")
+        real(partial, path)
 
     options = ("--out", "run", "--iterations", "1")
     with monkeypatch.context() as patch:
-        patch.setattr("stdc_lab.reporting.canvas.save_png", full)
+        patch.setattr(os, "replace", full)
         done = stdc_lab("train", recipe, *options, cwd=tmp_path)
     assert_refused(done, "run/curve.png: cannot be written: No space left on device; everything else of it is kept")
+    assert not list((tmp_path / "run").glob("*.partial"))
     done = stdc_lab("train", recipe, *options, cwd=tmp_path)
     assert done.returncode == 0 and "nothing to train" in done.stdout
     assert (tmp_path / "run" / "curve.png").stat().st_size > 1000

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stdc_lab.arch import ArchSpec
+from stdc_lab.arch import StdcSpec
 from stdc_lab.nn import load_checkpoint
 from tests.cli.in_process import stdc_lab
 from tests.nn import released_forward
@@ -27,13 +27,13 @@ def test_both_explain_themselves_with_an_example(command: str) -> None:
 def test_a_released_segmenter_goes_in_and_out_again(arch: Path, tmp_path: Path) -> None:
     state = weights(segmenter_shapes(16, DEPTHS, classes=5))
     torch.save(state, tmp_path / "in.pth")
-    done = stdc_lab("import", tmp_path / "in.pth", "--arch", arch, "--out", tmp_path / "ours.pt", "--heads")
+    done = stdc_lab("import", tmp_path / "in.pth", "--arch", arch, "--out", tmp_path / "ours.pt", "--training-heads")
     assert done.returncode == 0, done.stderr
     assert "segmenter" in done.stdout and "5 classes" in done.stdout
     assert "13 skipped, which the network lacks:" in done.stdout
     assert "cp.backbone.linear" in done.stdout
     found = load_checkpoint(tmp_path / "ours.pt")
-    assert found.network.spec == ArchSpec(base_width=16, depths=DEPTHS)
+    assert found.network.spec == StdcSpec(base_width=16, depths=DEPTHS)
     assert found.protocol == {"imported": "in.pth"}
     done = stdc_lab("export", tmp_path / "ours.pt", "--format", "released", "--out", tmp_path / "out.pth")
     assert done.returncode == 0, done.stderr

@@ -6,7 +6,7 @@ import optuna
 import pytest
 from pydantic import ValidationError
 
-from stdc_lab.arch import ArchSpec, DecoderSpec, presets
+from stdc_lab.arch import DecoderSpec, StdcSpec, presets
 from stdc_lab.config.choosers import RandomChooser
 from stdc_lab.config.space import SearchSpace
 from stdc_lab.config.training import TrainConfig
@@ -130,7 +130,7 @@ def test_stages_and_schedules_are_short_for_what_they_say():
     point = {"depths.stage3": 2, "depths.stage4": 1, "depths.stage5": 4, "num_blocks": 2, "kernels": "3-1"}
     widths = {f"widths.stage{stage}": 64 for stage in range(1, 6)}
     spec = space.spec_of(space.choose(optuna.trial.FixedTrial({**point, **widths})))
-    assert spec == ArchSpec(widths=(64,) * 5, depths=(2, 1, 4), num_blocks=2, kernels=(3, 1))
+    assert spec == StdcSpec(widths=(64,) * 5, depths=(2, 1, 4), num_blocks=2, kernels=(3, 1))
     assert spec.decoder == DecoderSpec()
     assert SearchSpace.model_validate(space.model_dump(mode="json")) == space
 

@@ -1,8 +1,8 @@
 import pytest
 
 from stdc_lab.arch import analyse, presets
-from stdc_lab.arch.operations import operations, peak
-from stdc_lab.config.limits import check_limits, parse_limit
+from stdc_lab.arch.costs import operations, peak
+from stdc_lab.config.bounds import check_limits, parse_limit
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,14 @@
+import json
+import re
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from stdc_lab.arch import presets
 from stdc_lab.config.pruning import PruningConfig
-from stdc_lab.config.reading import read_arch, read_study
+from stdc_lab.config.reading import read_arch, read_study, read_yaml, yaml_text
 from stdc_lab.errors import ConfigError
 
 SPACE = "space: {name: s, vary: {base_width: {type: choice, values: [16, 32]}}}"
@@ -91,14 +95,17 @@ def test_a_study_survives_being_written_as_it_was_run(tmp_path: Path) -> None:
         ("name: [", r"study.yaml:1: not valid YAML"),
         ("- 1", r"study.yaml: got \[1\]; allowed: keys of a StudyConfig"),
         ("", r"study.yaml: got null; allowed: keys of a StudyConfig"),
-        ("name: x\nspace: stdc_cor", r"space: got 'stdc_cor' \(did you mean stdc_core\?\); allowed: stdc_core"),
+        (
+            "name: x\nspace: stdc_cor",
+            r"space: got 'stdc_cor' \(did you mean stdc_core\?\); allowed: decoders, pp_liteseg, regseg, stdc_core",
+        ),
         (
             "name: x\nspace: {name: s, vary: {base_width: {type: int, low: 8, high: 2}}}",
             r"space.vary.base_width: an empty range: low 8 is above high 2",
         ),
         (
             "name: x\nspace: {name: s, vary: {width: {type: int, low: 1, high: 2}}}",
-            r"vary.width: no such parameter \(did you mean widths\?\); allowed: base_width, num_blocks",
+            r"vary.width: no such parameter \(did you mean widths\?\); allowed: base_width, widths",
         ),
         (
             "name: x\nspace: {name: s, vary: {num_blocks: {type: int, low: 1, high: 4}}}",
@@ -154,6 +161,64 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot be read: not UTF-8 text"):
         read_study(tmp_path / "binary.yaml")
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in pairwise("abcdefgh")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LAUGHS, r":5: .*got more than 10,000 keys and values, those behind aliases counted each time; allowed"),
+        ("name: x\ntitle: " + "[" * 300, r":2: .*got lists or mappings nested 33 deep; allowed: 32"),
+        ("[" * 62_000 + "]" * 62_000, r":1: .*got lists or mappings nested 33 deep; allowed: 32"),
+        ("title: [" + "[], " * 31_000 + "]", r":1: .*got more than 10,000 keys and values.*; allowed: at most that"),
+        ("x: " + "y" * 2**18, r"study.yaml: cannot be read: got more than 262,144 bytes; allowed: at most that"),
+        ("name: &a [*a]", r":1: .*got \*a inside what it stands for; allowed: aliases of what is whole"),
+        ("name: &a\n  <<: *a", r":2: .*got \*a inside what it stands for; allowed"),
+        ("name: x\n2024-01-01: 3", r":2: .*got a date as a key; allowed: text, in quotes if need be"),
+        ("name: x\n? [1, 2]\n: 3", r":2: .*got a list as a key; allowed: text, in quotes if need be"),
+        ("name: x\n{a: 1}: 3", r":2: "),
+        (
+            "name: x\ntrials: !!int abc",
+            r":2: .*got 'abc', which is no int; allowed: text in quotes, or a value of that",
+        ),
+        ("name: x\ntrials: " + "9" * 5000, r":2: .*got a number of 5,000 characters; allowed: at most 40"),
+        ("name: x\ntrials: 0x" + "f" * 4998, r":2: .*got a number of 5,000 characters; allowed: at most 40"),
+        ("name: x\ntitle: 2024-02-30", r":2: .*got '2024-02-30', which is a date that there is not; allowed: text in"),
+        ("name: 2024-13-01", r":1: .*got '2024-13-01', which is a date that there is not; allowed: text in quotes"),
+        ("a: *b", r":1: .*found undefined alias 'b'"),
+        ("a: 1\n---\nb: 2", r":2: .*another document"),
+        ("name: \x01", r"study.yaml: not valid YAML: unacceptable character"),
+    ],
+    ids=lambda value: value[:24],
+)
+def test_a_hostile_file_is_answered_with_one_message_within_a_second(tmp_path: Path, text: str, message: str) -> None:
+    path = study(tmp_path, text)
+    started = time.process_time()
+    with pytest.raises(ConfigError) as caught:
+        read_study(path)
+    assert time.process_time() - started < 1  # of this process: the machine may be busy
+    assert re.match(str(path) + message if message[0] == ":" else f".*{message}", str(caught.value))
+    assert len(str(caught.value).splitlines()) == 1 and len(str(caught.value)) < 500
+
+
+def test_aliases_and_merges_within_limits_are_read(tmp_path: Path) -> None:
+    path = study(tmp_path, "a: &a {x: 1, y: 2}\nb: *a\nc: {<<: *a, y: 3}\n3: 1e3")
+    assert json.loads(json.dumps(read_yaml(path))) == {
+        "a": {"x": 1, "y": 2},
+        "b": {"x": 1, "y": 2},
+        "c": {"x": 1, "y": 3},
+        "3": 1000.0,
+    }
+
+
+def test_a_value_that_is_written_is_read_as_the_same(tmp_path: Path) -> None:
+    first = read_study(study(tmp_path, f"name: '2024-02-30'\ntitle: '1e3'\n{SPACE}"))
+    for flow in (None, False):
+        assert read_study(study(tmp_path, yaml_text(first, flow=flow))) == first
 
 
 def test_an_architecture_file_may_start_from_a_preset(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import optuna
 import pytest
 
-from stdc_lab.arch import ArchSpec, DecoderSpec, presets
+from stdc_lab.arch import DecoderSpec, StdcSpec, presets
 from stdc_lab.config.space import SearchSpace
 from stdc_lab.config.training import TrainConfig, TrainingHeads
 from stdc_lab.errors import ConfigError
@@ -44,7 +44,7 @@ def test_a_point_becomes_an_architecture_and_a_training(space: SearchSpace) -> N
     }
     chosen = space.choose(optuna.trial.FixedTrial(point))
     spec, train = space.spec_of(chosen), space.training_of(chosen, TrainConfig())
-    assert spec == ArchSpec(
+    assert spec == StdcSpec(
         base_width=16,
         depths=(2, 5, 2),
         kernels=(1, 5, 3, 3),

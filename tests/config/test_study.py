@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stdc_lab.arch import presets
-from stdc_lab.config.objectives import parse_constraint
+from stdc_lab.config.bounds import parse_constraint
 from stdc_lab.config.reading import read_study
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.config.training import TrainConfig

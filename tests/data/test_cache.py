@@ -73,12 +73,6 @@ def test_what_matters_to_scenes_makes_another_entry(tmp_path, change):
     assert len(entries(tmp_path)) == 2
 
 
-def test_what_does_not_matter_to_scenes_makes_none(tmp_path):
-    load_dataset(SCENES, cache=tmp_path)
-    load_dataset(SCENES.model_copy(update={"split": "drive", "held_out": "0001TP"}), cache=tmp_path)
-    assert len(entries(tmp_path)) == 1
-
-
 def test_more_training_scenes_leave_the_others_as_they_are(tmp_path):
     few = load_dataset(SCENES, cache=tmp_path)
     more = load_dataset(SCENES.model_copy(update={"train_images": 5}), cache=tmp_path)

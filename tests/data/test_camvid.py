@@ -226,9 +226,8 @@ def test_both_lists_are_checked_and_everything_in_them(folder):
 def test_the_digest_of_what_was_cached_before_stays(folder):
     """Built caches are found again: nothing was added to what their key is made of."""
     from stdc_lab.data.catalog import find_source
-    from stdc_lab.data.source import source_content
 
-    content = source_content(find_source(CONFIG, folder), (48, 64))
+    content = find_source(CONFIG, folder).content((48, 64))
     assert list(content) == ["dataset", "size", "parts"]
     path = folder / "train" / f"{TRAIN[0]}.png"
     assert content["parts"]["train"][0] == [f"train/{TRAIN[0]}.png", path.stat().st_size, path.stat().st_mtime_ns]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stdc_lab.data import CLASS_COLOURS, CLASS_NAMES, IGNORE_LABEL, render_scene
-from stdc_lab.data.classes import BUILDING, POLE, ROAD, SKY
+from stdc_lab.scenery.classes import BUILDING, POLE, ROAD, SKY
 
 COUNT = 30
 

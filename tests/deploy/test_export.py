@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec
 from stdc_lab.config.data import DataConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.data import CLASS_NAMES, IMAGE_MEAN, IMAGE_STD
@@ -25,7 +25,7 @@ from stdc_lab.nn import build_classifier, build_model, load_checkpoint
 from stdc_lab.nn.checkpoints import save_checkpoint
 from tests.cli.in_process import stdc_lab
 
-SPEC = ArchSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 16, 16))
+SPEC = StdcSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 16, 16))
 CAMVID = DataConfig(name="camvid", size=(64, 96)).model_dump(mode="json")
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'stdc_lab[onnx]'")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed: pip install 'stdc_lab[onnx]'")

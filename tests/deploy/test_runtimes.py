@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stdc_lab import machine
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec
 from stdc_lab.deploy import runtimes as module
 from stdc_lab.deploy.folding import doubling_kernel, folded, settle_norms
 from stdc_lab.deploy.runtimes import (
@@ -29,10 +28,11 @@ from stdc_lab.deploy.runtimes import (
 )
 from stdc_lab.deploy.winograd import TRANSFORMS, WinogradConv, suits, with_winograd
 from stdc_lab.errors import ConfigError, StdcLabError
+from stdc_lab.hardware import devices
 from stdc_lab.nn import build_classifier, build_model
 
 CPU = torch.device("cpu")
-SPEC = ArchSpec(base_width=16, depths=(1, 1, 1), decoder=DecoderSpec(64, 64, 64))
+SPEC = StdcSpec(base_width=16, depths=(1, 1, 1), decoder=DecoderSpec(64, 64, 64))
 DOUBLING, ODD = (64, 128), (72, 100)
 """At the first every stage halves exactly, so the decoder's maps double; at the second they do not."""
 
@@ -220,7 +220,7 @@ def test_unknown_runtimes_and_those_that_cannot_run_here_are_refused(monkeypatch
 
 
 def test_all_leaves_out_dtypes_that_are_only_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_cpu_flags", lambda: {"avx2"})
+    monkeypatch.setattr(devices, "cpu_flags", lambda: {"avx2"})
     assert {runtime.dtype for runtime in available(CPU)} == {"float32"}
     out = left_out(CPU)
     for name in ("bf16", "compile_bf16", "winograd_bf16", "openvino_bf16"):

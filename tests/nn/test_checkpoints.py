@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from stdc_lab.arch import ArchSpec, DecoderSpec, presets
+from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec, presets
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import CheckpointError
 from stdc_lab.nn import build_classifier, build_model, load_checkpoint, load_released
@@ -16,7 +16,7 @@ from tests.nn import released_forward
 from tests.nn.released_weights import classifier_shapes, segmenter_shapes, weights
 
 DEPTHS = (1, 2, 1)
-SPEC = ArchSpec(base_width=16, depths=DEPTHS)
+SPEC = StdcSpec(base_width=16, depths=DEPTHS)
 ALL_HEADS = TrainingHeads(auxiliary=True, detail_strides=(2, 4, 8, 16))
 
 
@@ -211,7 +211,7 @@ def test_what_is_no_released_checkpoint(
 def test_an_exported_segmenter_has_every_key_of_the_released_network_and_its_output(
     fusion: str, tmp_path: Path
 ) -> None:
-    spec = ArchSpec(base_width=16, depths=DEPTHS, fusion=fusion)
+    spec = StdcSpec(base_width=16, depths=DEPTHS, fusion=fusion)
     network = build_model(spec, 3).eval()
     restored = save_released(tmp_path / "out.pth", network)
     state = torch.load(tmp_path / "out.pth", weights_only=True)
@@ -348,7 +348,7 @@ def test_what_the_released_code_cannot_build_is_not_exported(
 
 @pytest.mark.parametrize("heads", [None, TrainingHeads(auxiliary=False, detail_strides=(2, 8))])
 def test_our_own_file_brings_the_network_back(heads: TrainingHeads | None, tmp_path: Path) -> None:
-    spec = ArchSpec(base_width=16, depths=DEPTHS, fusion="add", decoder=DecoderSpec(16, 32, 16, spatial_path=True))
+    spec = StdcSpec(base_width=16, depths=DEPTHS, fusion="add", decoder=DecoderSpec(16, 32, 16, spatial_path=True))
     network = build_model(spec, 7, heads).eval()
     save_checkpoint(tmp_path / "a.pt", network, {"seed": 3, "train": {"iterations": 5}})
     found = load_checkpoint(tmp_path / "a.pt")

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from stdc_lab.arch import ArchSpec, DecoderSpec, presets
+from stdc_lab.arch import DecoderSpec, StdcSpec, presets
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.nn import build_classifier, build_model
 from stdc_lab.nn.initial_weights import initialise
 
-SMALL = ArchSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 32, 16))
+SMALL = StdcSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 32, 16))
 BARE = TrainingHeads(auxiliary=False)
 ALL_HEADS = TrainingHeads(auxiliary=True, detail_strides=(2, 4, 8, 16))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stdc_lab.arch import ArchSpec, presets
+from stdc_lab.arch import ArchSpec, StdcSpec, presets
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.nn import build_classifier, build_model, load_released, strip_heads
 from tests.nn import released_forward
@@ -112,7 +112,7 @@ def test_the_segmenter_agrees_where_nothing_is_stored(
     size: tuple[int, int],
 ) -> None:
     state = weights(segmenter_shapes(base, depths, blocks, fusion, classes, conv_last), negative_gamma=True)
-    spec = ArchSpec(base_width=base, depths=depths, num_blocks=blocks, fusion=fusion, conv_last=conv_last)
+    spec = StdcSpec(base_width=base, depths=depths, num_blocks=blocks, fusion=fusion, conv_last=conv_last)
     network = build_model(spec, classes, ALL_HEADS).eval()
     load_released(network, state)
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
@@ -131,7 +131,7 @@ def test_the_classifier_agrees_where_nothing_is_stored(
     base: int, depths: tuple[int, ...], blocks: int, fusion: str, size: tuple[int, int]
 ) -> None:
     state = weights(classifier_shapes(base, depths, blocks, fusion, classes=10))
-    network = build_classifier(ArchSpec(base_width=base, depths=depths, num_blocks=blocks, fusion=fusion), 10).eval()
+    network = build_classifier(StdcSpec(base_width=base, depths=depths, num_blocks=blocks, fusion=fusion), 10).eval()
     load_released(network, state)
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():

@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from stdc_lab.arch import ArchSpec, DecoderSpec, presets
+from stdc_lab.arch import DecoderSpec, StdcSpec, presets
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.errors import StdcLabError
 from stdc_lab.nn import build_classifier, build_model, deployed_view, strip_heads
-from stdc_lab.nn.blocks import StdcModule
+from stdc_lab.nn.families.stdc import StdcModule
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("stdc1", 8_275_104), ("stdc2", 12_305_568)])
@@ -18,7 +18,7 @@ def test_parameters_of_the_deployed_network(name: str, parameters: int) -> None:
 
 @pytest.mark.parametrize("size", [(32, 32), (101, 203), (64, 96)])
 def test_outputs_have_the_size_of_the_image_and_of_their_stage(size: tuple[int, int]) -> None:
-    spec = ArchSpec(base_width=8, depths=(1, 2, 1), num_blocks=3, kernels=(1, 5, 3), channel_ratio=1.0)
+    spec = StdcSpec(base_width=8, depths=(1, 2, 1), num_blocks=3, kernels=(1, 5, 3), channel_ratio=1.0)
     network = build_model(spec, 5, TrainingHeads(detail_strides=(2, 4, 8, 16))).eval()
     with torch.inference_mode():
         answer = network(torch.randn(2, 3, *size))
@@ -28,7 +28,7 @@ def test_outputs_have_the_size_of_the_image_and_of_their_stage(size: tuple[int, 
 
 
 def test_every_parameter_of_the_training_form_gets_a_gradient() -> None:
-    spec = ArchSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 32, 16))
+    spec = StdcSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 32, 16))
     network = build_model(spec, 3, TrainingHeads(detail_strides=(4, 8)))
     answer = network(torch.randn(2, 3, 64, 64))
     sum(t.square().mean() for t in (answer.logits, *answer.auxiliary, *answer.details)).backward()
@@ -61,7 +61,7 @@ VARIANTS = {
 def test_every_variant_trains_in_all_its_parameters(variant: dict) -> None:
     small = {"base_width": 8, "depths": (1, 2, 1), "decoder": DecoderSpec(16, 32, 16)}
     torch.manual_seed(0)
-    network = build_model(ArchSpec(**{**small, **variant}), 3, TrainingHeads(detail_strides=(2,)))
+    network = build_model(StdcSpec(**{**small, **variant}), 3, TrainingHeads(detail_strides=(2,)))
     images = torch.randn(2, 3, 65, 97)
     answer = network(images)
     assert answer.logits.shape == (2, 3, 65, 97)
@@ -71,7 +71,7 @@ def test_every_variant_trains_in_all_its_parameters(variant: dict) -> None:
 
 
 def test_interpolation_is_what_it_says() -> None:
-    spec = ArchSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 32, 16))
+    spec = StdcSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 32, 16))
     nearest = build_model(spec, 3).eval()
     bilinear = build_model(spec.replace(decoder={"interpolation": "bilinear"}), 3).eval()
     bilinear.load_state_dict(nearest.state_dict())
@@ -120,7 +120,7 @@ def test_the_stages_of_a_residual_network_without_halving_add_the_input_itself()
 
 
 def test_stripping_heads_leaves_the_training_form_as_it_was() -> None:
-    network = build_model(ArchSpec(base_width=8, depths=(1, 1, 1)), 3, TrainingHeads(detail_strides=(2, 16))).eval()
+    network = build_model(StdcSpec(base_width=8, depths=(1, 1, 1)), 3, TrainingHeads(detail_strides=(2, 16))).eval()
     images = torch.randn(1, 3, 64, 64)
     deployed = strip_heads(network)
     with torch.inference_mode():
@@ -135,7 +135,7 @@ def test_stripping_heads_leaves_the_training_form_as_it_was() -> None:
 
 
 def test_a_deployed_view_has_the_same_layers_and_follows_them() -> None:
-    network = build_model(ArchSpec(base_width=8, depths=(1, 1, 1)), 3, TrainingHeads(detail_strides=(2, 16))).eval()
+    network = build_model(StdcSpec(base_width=8, depths=(1, 1, 1)), 3, TrainingHeads(detail_strides=(2, 16))).eval()
     images = torch.randn(1, 3, 64, 64)
     view = deployed_view(network)
     own = dict(network.named_parameters())
@@ -152,7 +152,7 @@ def test_a_deployed_view_has_the_same_layers_and_follows_them() -> None:
 
 def test_logits_are_enlarged_in_float32_whatever_the_network_computes_in() -> None:
     torch.manual_seed(0)
-    network = build_model(ArchSpec(base_width=8, depths=(1, 1, 1)), 5).eval()
+    network = build_model(StdcSpec(base_width=8, depths=(1, 1, 1)), 5).eval()
     small: list[torch.Tensor] = []
     network.head.register_forward_hook(lambda module, inputs, output: small.append(output))
     images = torch.randn(1, 3, 64, 96)
@@ -172,7 +172,7 @@ def test_logits_are_enlarged_in_float32_whatever_the_network_computes_in() -> No
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_logits_are_enlarged_in_float32_on_a_gpu_too(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    network = build_model(ArchSpec(base_width=8, depths=(1, 1, 1)), 5).eval().to("cuda")
+    network = build_model(StdcSpec(base_width=8, depths=(1, 1, 1)), 5).eval().to("cuda")
     small: list[torch.Tensor] = []
     network.head.register_forward_hook(lambda module, inputs, output: small.append(output))
     with torch.inference_mode(), torch.autocast("cuda", dtype):

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import DecoderSpec, StdcSpec
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy.runtimes import find_runtimes
@@ -13,7 +13,7 @@ from stdc_lab.nn.checkpoints import save_checkpoint
 from stdc_lab.profiling.comparison import Request, profile_together, subject_of_checkpoint, subject_of_spec
 
 CPU = torch.device("cpu")
-SMALL = ArchSpec(base_width=8, depths=(1, 2, 1), decoder=DecoderSpec(16, 32, 16))
+SMALL = StdcSpec(base_width=8, depths=(1, 2, 1), decoder=DecoderSpec(16, 32, 16))
 WIDER = SMALL.replace(base_width=16)
 QUICK = LatencyConfig(threads=1, warmup_s=0, measure_s=1e-6, min_repeats=5, attempts=1)
 
@@ -54,7 +54,7 @@ def test_a_checkpoint_is_compared_with_its_own_weights(tmp_path: Path) -> None:
 def test_a_checkpoint_of_the_other_head_says_so(tmp_path: Path) -> None:
     path = tmp_path / "classifier.pt"
     save_checkpoint(path, build_classifier(SMALL, 5), {})
-    with pytest.raises(StdcLabError, match=r"classifier.pt: holds a classifier: use --head cls"):
+    with pytest.raises(StdcLabError, match=r"classifier.pt: holds a classifier: use --task cls"):
         subject_of_checkpoint(path, "seg")
 
 

@@ -9,24 +9,23 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from stdc_lab.arch import ArchSpec, DecoderSpec, presets, total_cost
-from stdc_lab.arch.operations import Operation
+from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec, presets, total_cost
+from stdc_lab.arch.graph import Operation
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.deploy.graph import Logits
 from stdc_lab.errors import StdcLabError
-from stdc_lab.nn import StdcSegmenter, build_classifier, build_model
-from stdc_lab.nn.backbone import StdcClassifier
+from stdc_lab.nn import Classifier, Segmenter, build_classifier, build_model
 from stdc_lab.profiling import accounting, profile
 from stdc_lab.profiling.accounting import RULES, Rule, account
-from stdc_lab.profiling.counters import _by_fvcore, count_macs, operations_of
-from stdc_lab.profiling.published import ReleasedForm, count_released_form, published_account
+from stdc_lab.profiling.counters import by_fvcore, count_macs, operations_of
+from stdc_lab.profiling.published import count_released_form, published_account
 from stdc_lab.records import CounterAccount
 from tests.arch.strategies import specs
 
 EXAMPLES = int(os.environ.get("STDC_LAB_EXAMPLES", "50"))
 ALL_HEADS = TrainingHeads(detail_strides=(2, 4, 8, 16))
-SMALL = ArchSpec(base_width=8, depths=(1, 2, 1), kernels=(1, 5, 3, 3), decoder=DecoderSpec(16, 32, 16))
+SMALL = StdcSpec(base_width=8, depths=(1, 2, 1), kernels=(1, 5, 3, 3), decoder=DecoderSpec(16, 32, 16))
 OPERATORS = {
     "average pooling": "aten::avg_pool2d",
     "sigmoid": "aten::sigmoid",
@@ -53,7 +52,7 @@ def named(account: CounterAccount) -> dict[str, int]:
     return {row.name: row.count for row in account.rows}
 
 
-def assert_closes(network: StdcSegmenter | StdcClassifier, size: tuple[int, int]) -> None:
+def assert_closes(network: Segmenter | Classifier, size: tuple[int, int]) -> None:
     counted = count_macs(network, size)
     left = {account.counter: account.unaccounted for account in counted.accounts}
     assert left == {"torch": 0, "fvcore": 0, "thop": 0}
@@ -106,7 +105,7 @@ def test_the_papers_segmenters(name: str, torch_flops: int, fvcore: int, thop: i
 def test_the_papers_classifiers(
     name: str, fvcore: int, thop: int, released: int, published: int, below_a_million: int
 ) -> None:
-    result = profile(presets[name], head="cls", timed=False, latency=LatencyConfig(size=(224, 224)))
+    result = profile(presets[name], task="cls", timed=False, latency=LatencyConfig(size=(224, 224)))
     assert {a.counter: (a.total, a.unaccounted) for a in result.accounts} == {
         "torch": (2 * result.macs, 0),
         "fvcore": (fvcore, 0),
@@ -131,7 +130,7 @@ def test_no_other_network_was_published() -> None:
 def test_modules_registered_twice_are_counted_four_times(spec: ArchSpec, size: tuple[int, int]) -> None:
     network = build_classifier(spec, 7)
     assert count_released_form(network, size).unaccounted == 0
-    form, images = ReleasedForm(network).eval(), torch.rand(1, 3, *size)
+    form, images = network.released_form().eval(), torch.rand(1, 3, *size)
     with torch.inference_mode():
         assert torch.allclose(form(images), network.eval()(images), atol=1e-6)
 
@@ -148,7 +147,7 @@ def test_our_networks_have_no_bias_and_register_nothing_twice() -> None:
 
 
 @pytest.mark.parametrize("network", [build_model(SMALL, 5), build_classifier(SMALL, 5)], ids=["seg", "cls"])
-def test_what_fvcore_has_no_rule_for_is_what_theory_says(network: StdcSegmenter | StdcClassifier) -> None:
+def test_what_fvcore_has_no_rule_for_is_what_theory_says(network: Segmenter | Classifier) -> None:
     missed = count_macs(network, (64, 96)).not_counted["fvcore"]
     runs = Counter(operation.kind for operation in operations_of(network, (64, 96)))
     assert missed == {operator: runs[kind] for kind, operator in OPERATORS.items() if runs[kind]}  # type: ignore[index]
@@ -187,7 +186,7 @@ def test_training_heads_are_run_and_dropped_by_tracing() -> None:
 class Returned(nn.Module):
     """What the released network returns with detail guidance at 1/8: main and auxiliary logits, and those details."""
 
-    def __init__(self, network: StdcSegmenter) -> None:
+    def __init__(self, network: Segmenter) -> None:
         super().__init__()
         self.network = network
 
@@ -199,7 +198,7 @@ class Returned(nn.Module):
 @pytest.mark.parametrize(("name", "fvcore_gmacs"), [("stdc1", 19.02), ("stdc2", 25.63)])
 def test_fvcore_on_what_the_released_network_returns(name: str, fvcore_gmacs: float) -> None:
     network = build_model(presets[name], 19, ALL_HEADS).eval()
-    total, _ = _by_fvcore(Returned(network), torch.zeros(1, 3, 512, 1024))
+    total, _ = by_fvcore(Returned(network), torch.zeros(1, 3, 512, 1024))
     dropped = [f"detail head at 1/{stride}" for stride in (2, 4, 16)]
     counted = account("fvcore", operations_of(network, (512, 1024)), total, dropped=dropped)
     assert counted.unaccounted == 0
@@ -208,7 +207,7 @@ def test_fvcore_on_what_the_released_network_returns(name: str, fvcore_gmacs: fl
 
 def test_a_classifier_has_no_training_heads() -> None:
     with pytest.raises(StdcLabError, match="heads: training heads belong to the segmenter"):
-        profile(SMALL, head="cls", heads=TrainingHeads(), timed=False)
+        profile(SMALL, task="cls", heads=TrainingHeads(), timed=False)
 
 
 # --- parts --------------------------------------------------------------------------------------------------------

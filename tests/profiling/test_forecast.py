@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import DecoderSpec, StdcSpec
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.deploy.runtimes import RUNTIMES, find_runtimes
 from stdc_lab.profiling.comparison import Request, profile_together, subject_of_spec
@@ -32,7 +32,7 @@ def test_every_network_runtime_batch_and_size_takes_its_time() -> None:
 def test_it_is_told_before_the_first_runtime_is_made() -> None:
     cpu = torch.device("cpu")
     config = LatencyConfig(threads=1, warmup_s=0, measure_s=1e-6, min_repeats=5, attempts=1)
-    small = ArchSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(8, 8, 8))
+    small = StdcSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(8, 8, 8))
     heard: list[str] = []
     request = Request(sizes=[(32, 64), (32, 32)], runtimes=find_runtimes(["eager"], cpu))
     profile_together(

@@ -1,14 +1,17 @@
+import importlib
+
 import pytest
 import torch
 from torch import nn
 
-from stdc_lab.arch import ArchSpec, DecoderSpec, presets
+from stdc_lab.arch import DecoderSpec, StdcSpec, presets
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.nn import build_model
 from stdc_lab.profiling import profile
 from stdc_lab.profiling.counters import count_macs
+from stdc_lab.records import MacCounters
 
-SMALL = ArchSpec(base_width=8, depths=(1, 2, 1), kernels=(1, 5, 3, 3), decoder=DecoderSpec(16, 32, 16))
+SMALL = StdcSpec(base_width=8, depths=(1, 2, 1), kernels=(1, 5, 3, 3), decoder=DecoderSpec(16, 32, 16))
 
 
 def macs_by_hooks(network: nn.Module, size: tuple[int, int]) -> int:
@@ -33,6 +36,19 @@ def test_macs_are_those_of_the_convolutions(size: tuple[int, int]) -> None:
     assert result.macs == result.counters.torch == macs_by_hooks(build_model(SMALL, 5), size)
     assert result.counters.theory == result.macs
     assert result.num_params == sum(p.numel() for p in build_model(SMALL, 5).parameters())
+
+
+def test_without_counters_theory_alone_counts_and_all_else_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = LatencyConfig(size=(64, 96))
+    counted = profile(SMALL, num_classes=5, latency=size, timed=False)
+    module = importlib.import_module("stdc_lab.profiling.profile")  # the package has a function of that name
+    for counter in ("count_macs", "count_released_form"):
+        monkeypatch.setattr(module, counter, None)
+    result = profile(SMALL, num_classes=5, latency=size, timed=False, counters=False)
+    assert result.counters == MacCounters(theory=result.macs)
+    absent = {"counters", "accounts", "not_counted", "released_form"}
+    assert result.model_dump(exclude=absent) == counted.model_dump(exclude=absent)
+    assert (result.accounts, result.not_counted, result.released_form) == ((), {}, None)
 
 
 def test_the_parts_add_up_to_the_whole() -> None:

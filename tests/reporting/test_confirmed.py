@@ -173,7 +173,7 @@ def test_the_front_and_the_references_get_sections(frame, folder):
     assert "#2 – on the front, 2 fresh seeds" in page
     assert "stdc1 – reference, not on the front, 2 fresh seeds" in page
     assert 'id="trial-3"' not in page
-    assert "--confirm 2" in page
+    assert "stdc-lab study confirm runs/" in page
     assert "hollow marks are the" in page
     assert "Fresh seeds judge that choice and choose nothing" in page
 

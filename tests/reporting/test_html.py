@@ -131,7 +131,7 @@ def test_a_missing_record_is_said_and_nothing_is_broken(page):
     without = section(page, "trial-2")
     assert "The record of this trial (trial.json) is missing or cannot be read" in without
     assert "No sample predictions were kept for this trial." in without
-    assert "Block widths in stage 3" in without
+    assert "block widths in stage 3" in without
     assert "<img" not in without
 
 
@@ -233,7 +233,7 @@ def test_retimed_latencies_are_shown_beside_the_first(small):
     assert "9.25" in trials
     assert "12.00" in trials
     assert "in one pass, interleaved (2025-05-01T10:00:00+00:00)" in page
-    assert "--retime" in section(page, "reproduce")
+    assert "stdc-lab study retime runs/" in section(page, "reproduce")
 
 
 def test_what_another_timing_has_to_decide_is_on_the_page(tmp_path, plain_charts):

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from stdc_lab.arch import ArchSpec
-from stdc_lab.machine import default_threads, environment
+from stdc_lab.hardware.environment import environment
+from stdc_lab.hardware.threads import default_threads
 from stdc_lab.records import LatencyResult, ProfileResult, TrialRecord
 from stdc_lab.search.crew import Worker
 from stdc_lab.search.messages import Finished, FromWorker, Profiled, Task

@@ -10,14 +10,14 @@ import torch
 
 from stdc_lab.arch import total_cost
 from stdc_lab.config.study import StudyConfig
-from stdc_lab.machine import environment
+from stdc_lab.hardware.environment import environment
 from stdc_lab.records import LatencyResult, MacCounters, ProfileResult, TrainResult, TrialRecord
 from stdc_lab.search import Crew, Watcher
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.crew import Worker
 from stdc_lab.search.folder import write_text
 from stdc_lab.search.loop import Search
 from stdc_lab.search.messages import Failed, Finished, FromWorker, Profiled, Task
-from stdc_lab.search.objective import Candidate
 from stdc_lab.search.propose import enqueue_known
 from stdc_lab.search.stopping import Stop
 

@@ -1,4 +1,4 @@
-"""`search --confirm`: fresh trainings of the front, through real workers and a real storage."""
+"""`study confirm`: fresh trainings of the front, through real workers and a real storage."""
 
 import shutil
 from pathlib import Path
@@ -13,9 +13,9 @@ from stdc_lab.errors import StudyError
 from stdc_lab.records import TrialRecord
 from stdc_lab.search import Confirmation, Crew, run_study
 from stdc_lab.search.confirm import FIRST_FRESH_SEED, enqueue_confirmation, next_confirmation
-from stdc_lab.search.folder import open_study
-from stdc_lab.search.ledger import Ledger, Searched
+from stdc_lab.search.ledger import Ledger
 from stdc_lab.search.propose import make_sampler, next_trial
+from stdc_lab.storage import Searched, open_study
 from tests.search.test_driver import Notes, study_config
 from tests.study_folder import add_complete, some_params
 from tests.study_folder import open_study as open_made_up
@@ -240,7 +240,10 @@ def test_controls_are_the_references_and_a_lot_that_knows_no_score(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("seeds", "tie", "message"),
-    [(0, 0.01, "--confirm: got 0; allowed: a whole number from 1"), (1, -0.1, "--tie: got -0.1; allowed: mIoU from 0")],
+    [
+        (0, 0.01, "study confirm: got 0; allowed: a whole number from 1"),
+        (1, -0.1, "--tie: got -0.1; allowed: mIoU from 0"),
+    ],
 )
 def test_impossible_confirmations(seeds: int, tie: float, message: str) -> None:
     with pytest.raises(StudyError, match=message):

@@ -18,14 +18,14 @@ from stdc_lab.arch import presets
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.data import load_dataset
 from stdc_lab.errors import DataError, StdcLabError, StudyError
-from stdc_lab.machine import choose_dtype
+from stdc_lab.hardware.devices import choose_dtype
 from stdc_lab.nn import load_checkpoint
 from stdc_lab.records import Circumstances, ProfileResult, TrialRecord, trial_key
 from stdc_lab.search import Crew, Watcher, retime_study, run_study
 from stdc_lab.search import driver as driver_module
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.driver import circumstances
 from stdc_lab.search.folder import check_same_data, driver_lock
-from stdc_lab.search.objective import Candidate
 from stdc_lab.search.propose import enqueue_known
 from stdc_lab.training import Progress
 from tests.data.trees import write_own
@@ -420,7 +420,7 @@ def test_a_storage_that_cannot_be_written_is_said_plainly(
     def read_only(path: Path, timeout: float) -> sqlite3.Connection:
         return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=timeout)
 
-    monkeypatch.setattr("stdc_lab.search.folder.sqlite3", SimpleNamespace(connect=read_only))
+    monkeypatch.setattr("stdc_lab.storage.writing.sqlite3", SimpleNamespace(connect=read_only))
     with pytest.raises(StudyError, match=r"study\.db: cannot be written \(attempt to write a readonly database\)"):
         run_study(study_config(references=["stdc1"]), study, trials=99, crew=crew)
     assert load_study(study).equals(before)

@@ -4,7 +4,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from stdc_lab.search.ledger import Ledger, give_back
+from stdc_lab.search.ledger import Ledger
+from stdc_lab.storage import give_back
 
 
 def ledger_of(rows: list[tuple[float, float, float]]) -> Ledger:

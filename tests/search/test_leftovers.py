@@ -10,14 +10,16 @@ import pytest
 import torch
 
 from stdc_lab.data import CLASS_NAMES
-from stdc_lab.machine import environment
+from stdc_lab.hardware.environment import environment
 from stdc_lab.records import Environment
 from stdc_lab.search import Watcher
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.crew import Crew, Worker
-from stdc_lab.search.folder import keep_config, open_study
+from stdc_lab.search.folder import keep_config
 from stdc_lab.search.loop import Running, Search
 from stdc_lab.search.messages import Failed, Lost, Stepped
-from stdc_lab.search.objective import Candidate, keep_reasons
+from stdc_lab.search.objective import keep_reasons
+from stdc_lab.storage import open_study
 from stdc_lab.training import Progress
 from tests.search.test_driver import study_config
 from tests.study_folder import make_record
@@ -59,7 +61,10 @@ def test_a_record_that_is_found_judges_others_as_one_that_was_trained_here(tmp_p
     key = candidate.key(config)
     run = tmp_path / "found" / "runs" / key
     run.mkdir(parents=True)
-    (run / "trial.json").write_text(record.model_copy(update={"trial_key": key}).model_dump_json())
+    assert record.profile.latency is not None
+    latency = record.profile.latency.replace(input_shape=config.latency.input_shape)
+    cost = record.profile.replace(latency=latency, environment=found.search.machines["cpu"])
+    (run / "trial.json").write_text(record.replace(trial_key=key, profile=cost).model_dump_json())
     assert found.search.pruner.finished == []
     found.propose()
     assert found.given == [] and found.search.ledger.trained == 1

@@ -15,8 +15,8 @@ from stdc_lab.analysis.frame import load_study
 from stdc_lab.data import load_dataset
 from stdc_lab.records import ProfileResult, TrialRecord, trial_key
 from stdc_lab.search import Crew, run_study
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.driver import circumstances
-from stdc_lab.search.objective import Candidate
 from tests.search.kept_trainings import assert_every_training_is_kept
 from tests.search.test_driver import Notes, study_config
 

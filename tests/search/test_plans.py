@@ -58,7 +58,7 @@ def test_a_plan_with_a_reference_that_is_an_arm_is_complete(planned: tuple[Path,
         again.stdout.split()
     )
     assert (out / "study.db").read_bytes() == before
-    status = " ".join(in_process.stdc_lab("search", "--status", out).stdout.split())
+    status = " ".join(in_process.stdc_lab("study", "status", out).stdout.split())
     assert "5 of 5 trials trained" in status
     assert "left" not in status
 

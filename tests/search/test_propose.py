@@ -17,9 +17,9 @@ from stdc_lab.records import TrialRecord
 from stdc_lab.reporting import render_report
 from stdc_lab.search import loop as loop_module
 from stdc_lab.search import run_study
-from stdc_lab.search.folder import open_study
 from stdc_lab.search.propose import enqueue_known, make_sampler, next_trial
 from stdc_lab.search.samplers import RandomPoints
+from stdc_lab.storage import open_study
 from tests.search.kept_trainings import assert_every_training_is_kept
 from tests.search.test_driver import DECODER, Notes, study_config
 from tests.search.test_workers import Sends

@@ -1,4 +1,4 @@
-"""`search --retime`: what is timed anew, how many networks live meanwhile, what comes back into the queue."""
+"""`study retime`: what is timed anew, how many networks live meanwhile, what comes back into the queue."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from torch import nn
 
 from stdc_lab.analysis.frame import load_study
 from stdc_lab.arch import ArchSpec, presets
-from stdc_lab.arch.theory import total_cost
+from stdc_lab.arch.costs import total_cost
 from stdc_lab.config.latency import LatencyConfig
 from stdc_lab.errors import StudyError
 from stdc_lab.records import LatencyResult
 from stdc_lab.search import groups as groups_module
-from stdc_lab.search import loop as loop_module
 from stdc_lab.search import retime_study, run_study
-from stdc_lab.search.folder import open_study
 from stdc_lab.search.groups import GROUP, time_in_groups
 from stdc_lab.search.known_costs import IMPLAUSIBLE
+from stdc_lab.storage import open_study
 from tests.search.scripted import ScriptedCrew, timing
 from tests.search.test_driver import DECODER, study_config
 
@@ -186,7 +185,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = widths(sampler={"name": "random"})
     crew = ScriptedCrew(latency_of)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop_module, "next_trial", _in_turn([6, 8, 6, 4]))
+        patch.setattr("stdc_lab.search.proposer.next_trial", _in_turn([6, 8, 6, 4]))
         run_study(config, folder, crew=crew)  # type: ignore[arg-type]
     frame = load_study(folder)
     assert frame["screened"].tolist() == [True, True, True, False]
@@ -262,7 +261,7 @@ def test_without_any_hint_of_the_number_of_classes_that_is_said(
     study: Path, clocked: Callable[..., Clock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = clocked(lambda spec: 21.0)
-    monkeypatch.setattr("stdc_lab.config.data.DataConfig.num_classes", None)
+    monkeypatch.setattr("stdc_lab.search.retime.num_classes", lambda data: None)
     opened = open_study(widths(), study)
     opened.set_user_attr("num_classes", None)  # of an older version
     retime_study(study, device="cpu")

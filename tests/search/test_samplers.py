@@ -15,11 +15,12 @@ from stdc_lab.config.space import SearchSpace
 from stdc_lab.config.study import StudyConfig
 from stdc_lab.errors import StudyError
 from stdc_lab.search import samplers as samplers_module
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.ledger import Ledger
 from stdc_lab.search.messages import Failed
-from stdc_lab.search.objective import Candidate
 from stdc_lab.search.propose import draws_at_random
 from stdc_lab.search.samplers import RandomPoints, Tpe, known_points
+from stdc_lab.storage.views import lessons
 from tests.search.simulated import Simulated, search
 from tests.search.test_driver import DECODER, study_config
 
@@ -274,13 +275,13 @@ def test_only_a_failure_of_the_point_is_a_lesson(tmp_path: Path) -> None:
     ])  # fmt: skip
     trials = search(config, Simulated(config, failing=lambda candidate: next(reasons)), tmp_path).trials
     assert [trial.state.name for trial in trials] == ["FAIL", "FAIL", "COMPLETE", "FAIL", "FAIL", "COMPLETE"]
-    told = samplers_module.lessons(trials)
+    told = lessons(trials)
     assert [trial.number for trial in told] == [0, 1, 2, 5]
     assert [trial.state.name for trial in told] == ["PRUNED", "PRUNED", "COMPLETE", "COMPLETE"]
     assert [trial.constraints for trial in told] == [{"trainable": 1.0}] * 2 + [{}] * 2
     assert [trial.params for trial in told] == [trials[number].params for number in (0, 1, 2, 5)]
     outside = create_trial(values=[0.5, 30.0])  # a reference that is no point of the space
-    assert samplers_module.lessons([outside]) == []
+    assert lessons([outside]) == []
 
 
 def test_out_of_memory_in_smaller_parts_too_is_the_points_failure(tmp_path: Path) -> None:
@@ -291,4 +292,4 @@ def test_out_of_memory_in_smaller_parts_too_is_the_points_failure(tmp_path: Path
     study = search(config, crew, tmp_path)
     assert [candidate.train.accumulation for candidate in crew.given] == [1, 2, 1]
     assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
-    assert [trial.number for trial in samplers_module.lessons(study.trials)] == [0, 1]
+    assert [trial.number for trial in lessons(study.trials)] == [0, 1]

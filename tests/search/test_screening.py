@@ -5,7 +5,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import optuna
 import pytest
 
 from stdc_lab.analysis.frame import load_study
@@ -16,10 +15,11 @@ from stdc_lab.records import LatencyResult, ProfileResult, TrialRecord
 from stdc_lab.search import loop as loop_module
 from stdc_lab.search import objective as objective_module
 from stdc_lab.search import run_study
-from stdc_lab.search.folder import open_study
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.known_costs import IMPLAUSIBLE, KnownCosts
-from stdc_lab.search.objective import Candidate, measure_cost
+from stdc_lab.search.objective import measure_cost
 from stdc_lab.search.pruning import Pruner
+from stdc_lab.storage import StoredTrial, open_study, trials_of
 from tests.search.scripted import ScriptedCrew, timing
 from tests.search.test_driver import DECODER, study_config
 from tests.study_folder import make_record
@@ -59,8 +59,8 @@ def screened_out(folder: Path, crew: ScriptedCrew, monkeypatch: pytest.MonkeyPat
     return str(caught.value)
 
 
-def trials(folder: Path, config: StudyConfig) -> list[optuna.trial.FrozenTrial]:
-    return open_study(config, folder).get_trials(deepcopy=False)
+def trials(folder: Path, config: StudyConfig) -> list[StoredTrial]:
+    return trials_of(open_study(config, folder))
 
 
 def test_what_its_interval_leaves_open_is_trained_and_every_place_says_the_same_of_it(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_what_a_noisy_timing_screened_out_is_marked_and_timed_again_when_propose
     screened_out(tmp_path, crew, monkeypatch)
     [row] = load_study(tmp_path).to_dict("records")
     assert (row["screened"], row["doubtful"]) == (True, True)
-    assert row["reason"].endswith("45 (41 to 60); on a noisy timing: --retime takes it up again")
+    assert row["reason"].endswith("45 (41 to 60); on a noisy timing: `stdc-lab study retime` takes it up again")
     quiet = always(FAST)
     monkeypatch.setattr(loop_module, "MAX_SCREENED_IN_A_ROW", 2)
     rows = searched(tmp_path, quiet)
@@ -254,7 +254,7 @@ def test_of_a_finished_training_only_the_cost_is_measured_anew(tmp_path: Path, m
     searched(tmp_path, crew, config)
     record = TrialRecord.model_validate_json(next((tmp_path / "runs").glob("*/trial.json")).read_bytes())
     anew = record.profile.model_copy(update={"latency": timing(7, 6, 8)})
-    monkeypatch.setattr(objective_module, "run_training", lambda *_, **__: pytest.fail("it was trained again"))
+    monkeypatch.setattr(objective_module, "find_scorer", lambda *_, **__: pytest.fail("it was trained again"))
     dataset: Any = SimpleNamespace(class_names=["a"])
     settings: Any = {"known_profile": anew}
     kept = objective_module.run_trial(crew.tasks[0].candidate, config, dataset, tmp_path / "runs", None, **settings)

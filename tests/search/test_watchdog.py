@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +14,11 @@ from stdc_lab.analysis.frame import load_study
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.data import CLASS_NAMES
 from stdc_lab.nn import build_model
-from stdc_lab.search import Crew, objective, run_study, watchdog
-from stdc_lab.search.messages import FromWorker, Profiled, Scored, Stepped, Waiting, Working
-from stdc_lab.search.objective import Candidate, Judge
+from stdc_lab.search import Crew, run_study, watchdog
+from stdc_lab.search.candidate import Candidate, Judge
+from stdc_lab.search.crew import STACKS_SIGNAL, Worker
+from stdc_lab.search.messages import FromWorker, Lost, Profiled, Scored, Stepped, Waiting, Working
+from stdc_lab.search.scoring import training
 from stdc_lab.search.watchdog import Watchdog
 from stdc_lab.search.worker import _asking
 from stdc_lab.training import Progress
@@ -132,42 +134,52 @@ def test_boundaries_are_scored_under_the_lock_and_batch_by_batch(monkeypatch: py
     heard: list[str] = []
     judge = Judge(works=lambda: heard.append("works"), waits=lambda: heard.append("waits"))
     network = build_model(SPEC, len(CLASS_NAMES))
-    objective._boundary_f(network, halves(), TrainConfig(precision="float32"), CPU, judge)
+    training._boundary_f(network, halves(), TrainConfig(precision="float32"), CPU, judge)
     assert heard == ["waits", "works", *["works"] * 3]
 
 
 class Hangs(Notes):
-    """Lets the worker hang for good, once: the file that it writes its curve into becomes a pipe that nobody reads."""
+    """Lets the worker hang, once: its process is stopped. It goes on just to say where it was, when it is ended."""
 
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, crew: Crew, patch: pytest.MonkeyPatch) -> None:
         super().__init__()
-        self.folder, self.patch, self.starts, self.log = folder, patch, [-1], ""
+        self.folder, self.crew, self.patch, self.starts, self.log = folder, crew, patch, [-1], ""
+        self.stopped: int | None = None
+        kill = crew.kill
+
+        def kill_what_was_stopped(worker: Worker, reason: str) -> Lost:
+            assert worker.process is not None and worker.process.pid == self.stopped
+            worker.process.send_signal(STACKS_SIGNAL)
+            worker.process.send_signal(signal.SIGCONT)
+            return kill(worker, reason)
+
+        patch.setattr(crew, "kill", kill_what_was_stopped)
 
     def trial_progress(self, candidate: Candidate, progress: Progress) -> None:
         if self.starts[-1] != progress.first_iteration:
             self.starts.append(progress.first_iteration)
-        [curve] = self.folder.glob("runs/*/curve.csv")
-        if progress.iteration >= 12 and not self.again and not curve.is_fifo():
-            curve.unlink()
-            os.mkfifo(curve)
+        if progress.iteration >= 12 and self.stopped is None:
+            [worker] = [worker for worker in self.crew.workers if worker.process is not None]
+            assert worker.process is not None
+            self.stopped = worker.process.pid
+            worker.process.send_signal(signal.SIGSTOP)
             self.patch.setattr(watchdog, "HANG_S", 3.0)
 
     def trial_again(self, candidate: Candidate, reason: str) -> None:
         super().trial_again(candidate, reason)
         self.patch.undo()  # however slow the machine is just now
-        [curve] = self.folder.glob("runs/*/curve.csv")
-        self.log = curve.with_name("worker.log").read_text()
-        curve.unlink()
+        [log] = self.folder.glob("runs/*/worker.log")
+        self.log = log.read_text()
 
 
 def test_a_worker_that_hangs_is_replaced_and_its_trial_goes_on_from_its_state(
     crew: Crew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = {"iterations": 40, "batch_size": 2, "warmup_iterations": 1, "evaluations": 4}
-    notes = Hangs(tmp_path, monkeypatch)
+    notes = Hangs(tmp_path, crew, monkeypatch)
     run_study(study_config(train=train, trials=1), tmp_path, crew=crew, watcher=notes)
     [reason] = notes.again
     assert reason.startswith("the worker hung and was ended: nothing was heard of it for ")
-    assert "folder.py" in notes.log and "in _flush" in notes.log, "its log says where"
+    assert "stepper.py" in notes.log and "in run_training" in notes.log, "its log says where"
     assert notes.starts[1] == 0 and notes.starts[2] >= 8  # of the states that were written before
     assert load_study(tmp_path)["state"].tolist() == ["COMPLETE"]

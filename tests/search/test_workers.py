@@ -17,8 +17,8 @@ from stdc_lab.analysis.frame import load_study
 from stdc_lab.errors import StudyError
 from stdc_lab.records import ProfileResult
 from stdc_lab.search import Crew, run_study
+from stdc_lab.search.candidate import Candidate
 from stdc_lab.search.loop import MAX_LOST_WORKERS
-from stdc_lab.search.objective import Candidate
 from stdc_lab.training import Progress
 from tests.search.test_driver import DECODER, Notes, study_config
 

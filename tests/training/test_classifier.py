@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from stdc_lab import ArchSpec, TrainingHeads, build_classifier, build_model, load_checkpoint
+from stdc_lab import StdcSpec, TrainingHeads, build_classifier, build_model, load_checkpoint
 from stdc_lab.config.pretraining import ClassifierTrainConfig, ImagesConfig, PretrainConfig
 from stdc_lab.data.images import centre_crop, load_image_folder, read_image
 from stdc_lab.nn.checkpoints import load_backbone
 from stdc_lab.training.classifier import ClassifierTrainer
 from stdc_lab.training.evaluate import to_input
-from stdc_lab.training.run import Hears, run_pretraining
+from stdc_lab.training.run import TrainingCallbacks, run_pretraining
 from tests.cli.in_process import stdc_lab
 from tests.data.test_images import write_images
 
 CPU = torch.device("cpu")
-SPEC = ArchSpec(widths=(4, 8, 16, 16, 16), depths=(1, 1, 1))
+SPEC = StdcSpec(widths=(4, 8, 16, 16, 16), depths=(1, 1, 1))
 RECIPE = PretrainConfig(
     name="tiny",
     arch=SPEC,
@@ -68,7 +68,7 @@ def test_it_goes_on_exactly_where_it_stopped(images, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_pretraining(RECIPE, tmp_path / "halves", images, CPU, hears=Hears(progress=stop))
+        run_pretraining(RECIPE, tmp_path / "halves", images, CPU, callbacks=TrainingCallbacks(progress=stop))
     again = run_pretraining(RECIPE, tmp_path / "halves", images, CPU)
     assert rows(tmp_path / "whole") == rows(tmp_path / "halves")
     assert rows(tmp_path / "whole")[0] == "iteration,loss,learning_rate,top1"

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import DecoderSpec, StdcSpec
 from stdc_lab.config.data import DataConfig
 from stdc_lab.config.training import TrainConfig, TrainingHeads
 from stdc_lab.data import CLASS_COLOURS, CLASS_NAMES, IMAGE_MEAN, IMAGE_STD, Dataset, Split
@@ -18,7 +18,7 @@ from stdc_lab.training.boundary import BoundaryScore
 from stdc_lab.training.evaluate import evaluate, evaluate_checkpoint, predict, to_input
 from stdc_lab.training.trainer import Trainer
 
-SPEC = ArchSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 16, 16))
+SPEC = StdcSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 16, 16))
 CPU = torch.device("cpu")
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import DecoderSpec, StdcSpec
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.data import CLASS_COLOURS, CLASS_NAMES, Dataset, Split
 from stdc_lab.nn import build_model
@@ -21,7 +21,7 @@ from stdc_lab.training.trainer import Trainer
 from stdc_lab.training.workers import Workers
 
 CPU = torch.device("cpu")
-SPEC = ArchSpec(base_width=4, depths=(1, 1, 1), num_blocks=2, decoder=DecoderSpec(8, 8, 8))
+SPEC = StdcSpec(base_width=4, depths=(1, 1, 1), num_blocks=2, decoder=DecoderSpec(8, 8, 8))
 RATE, MOMENTUM, DECAY, FACTOR = 0.04, 0.75, 0.25, 10.0
 RATES = (RATE * 0.0625, RATE * 0.25, RATE)
 """A warm-up over two iterations from 1/16 of the rate, exponential; then the polynomial begins at the whole of it."""

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import DecoderSpec, StdcSpec
 from stdc_lab.config.training import Augmentation, TrainConfig, TrainingHeads
 from stdc_lab.data import CLASS_COLOURS, CLASS_NAMES, Dataset, Split
 from stdc_lab.training import DivergedError, Progress, train
 
-SPEC = ArchSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 16, 16))
+SPEC = StdcSpec(base_width=8, depths=(1, 1, 1), decoder=DecoderSpec(16, 16, 16))
 CONFIG = TrainConfig(
     iterations=8,
     batch_size=4,

@@ -19,7 +19,7 @@ from stdc_lab.data import load_dataset
 from stdc_lab.errors import StudyError
 from stdc_lab.nn.checkpoints import load_checkpoint
 from stdc_lab.training import workers as workers_module
-from stdc_lab.training.run import Hears, run_training
+from stdc_lab.training.run import TrainingCallbacks, run_training
 from stdc_lab.training.workers import Workers, joined_workers
 from tests.cli import in_child
 from tests.cli.in_child import together
@@ -81,9 +81,9 @@ def train_in_turn(folder: Path) -> None:
                 signal.raise_signal(signal.SIGINT)
 
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        hears = Hears(progress=signalled, stopped=print)
+        callbacks = TrainingCallbacks(progress=signalled, stopped=print)
         try:
-            run_training(TRAINED, folder / "stopped", dataset, device, workers=workers, hears=hears)
+            run_training(TRAINED, folder / "stopped", dataset, device, workers=workers, callbacks=callbacks)
         except KeyboardInterrupt:
             run_training(TRAINED, folder / "stopped", dataset, device, workers=workers)
 

@@ -29,7 +29,7 @@ def dataset() -> Dataset:
 def through(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingOutcome]:
     """The training that nothing came in the way of."""
     folder = tmp_path_factory.mktemp("through") / "run"
-    return folder, run_training(RECIPE, folder, dataset, CPU)
+    return folder, run_training(RECIPE, folder, dataset, CPU).outcome
 
 
 @pytest.fixture(scope="package")

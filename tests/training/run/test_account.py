@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stdc_lab import machine
 from stdc_lab.data import Dataset
+from stdc_lab.hardware import devices
 from stdc_lab.nn import build_model
 from stdc_lab.training.account import account
 from stdc_lab.training.run import run_training
@@ -35,7 +35,7 @@ def test_the_account_is_said_and_kept(dataset: Dataset, tmp_path: Path) -> None:
 def test_a_precision_that_is_only_emulated_is_said(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(machine, "_cpu_flags", lambda: {"avx2"})
+    monkeypatch.setattr(devices, "cpu_flags", lambda: {"avx2"})
     low = recipe_of(precision="bfloat16")
     stopped_at(1, low, tmp_path, dataset)
     said = "not native here: PyTorch finds no bfloat16 on this processor"

@@ -34,7 +34,7 @@ def test_a_full_disk_costs_nothing_that_was_written(
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         with pytest.raises(CheckpointError) as error:
-            run_training(recipe_of(every=1), tmp_path, dataset, CPU, hears=Notes({4: fill}).hears)
+            run_training(recipe_of(every=1), tmp_path, dataset, CPU, callbacks=Notes({4: fill}).callbacks)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert f"{tmp_path / file}: cannot be written: " in str(error.value)

@@ -101,7 +101,7 @@ def test_a_second_training_on_the_folder_is_told_so(dataset: Dataset, tmp_path: 
             run_training(RECIPE, tmp_path, dataset, CPU)
 
     notes = Notes({1: again})
-    run_training(recipe_of(iterations=2, warmup_iterations=0), tmp_path, dataset, CPU, hears=notes.hears)
+    run_training(recipe_of(iterations=2, warmup_iterations=0), tmp_path, dataset, CPU, callbacks=notes.callbacks)
     assert notes.steps == [1, 2]
 
 

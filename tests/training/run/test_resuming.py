@@ -68,7 +68,7 @@ def test_a_training_that_was_stopped_ends_as_one_that_ran_through(
         reference, whole = through
     else:
         reference = tmp_path / "whole"
-        whole = run_training(recipe, reference, dataset, CPU)
+        whole = run_training(recipe, reference, dataset, CPU).outcome
     first = stopped_at(1, recipe, tmp_path / "parts", dataset)
     assert first.steps == [1]
     assert first.stopped == [
@@ -79,7 +79,7 @@ def test_a_training_that_was_stopped_ends_as_one_that_ran_through(
     second = stopped_at(5, recipe, tmp_path / "parts", dataset)
     assert second.steps == [2, 3, 4, 5]
     third = Notes()
-    outcome = run_training(recipe, tmp_path / "parts", dataset, CPU, hears=third.hears)
+    outcome = run_training(recipe, tmp_path / "parts", dataset, CPU, callbacks=third.callbacks).outcome
     assert third.steps == [6]
     assert third.texts[0].endswith("going on after iteration 5\n")
     assert_same_training(tmp_path / "parts", reference)
@@ -96,7 +96,7 @@ def test_the_seconds_of_all_parts_add_up(dataset: Dataset, tmp_path: Path) -> No
     # Weights that were not evaluated claim no mIoU.
     assert load_checkpoint(tmp_path / "last.pt").protocol["miou"] is None
     assert load_checkpoint(tmp_path / "best.pt").protocol["miou"] is not None
-    assert 5000 < run_training(RECIPE, tmp_path, dataset, CPU).last.seconds < 5100
+    assert 5000 < run_training(RECIPE, tmp_path, dataset, CPU).outcome.last.seconds < 5100
 
 
 def test_the_best_of_an_earlier_part_stays_the_best(dataset: Dataset, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_the_best_of_an_earlier_part_stays_the_best(dataset: Dataset, tmp_path: 
     state["best"]["score"] = 0.99
     torch.save(state, tmp_path / "state.pt")
     best = (tmp_path / "best.pt").read_bytes()
-    outcome = run_training(RECIPE, tmp_path, dataset, CPU)
+    outcome = run_training(RECIPE, tmp_path, dataset, CPU).outcome
     assert (outcome.best_miou, outcome.best_iteration) == (0.99, 3)
     assert outcome.last.miou < 0.99
     assert (tmp_path / "best.pt").read_bytes() == best
@@ -119,7 +119,7 @@ def test_a_finished_training_is_only_reported(
     before, notes = contents(folder), Notes()
     with monkeypatch.context() as patch:
         patch.setattr(trainer_module, "evaluate", None)
-        again = run_training(RECIPE, folder, dataset, CPU, hears=notes.hears)
+        again = run_training(RECIPE, folder, dataset, CPU, callbacks=notes.callbacks).outcome
     assert again == outcome
     assert notes.steps == []
     assert notes.texts == [f"{folder}: all 6 iterations were done before; nothing to train\n"]
@@ -127,11 +127,11 @@ def test_a_finished_training_is_only_reported(
 
 
 def test_a_finished_trainings_files_that_are_gone_are_made_anew(dataset: Dataset, tmp_path: Path) -> None:
-    outcome = run_training(recipe_of(iterations=3), tmp_path, dataset, CPU)
+    outcome = run_training(recipe_of(iterations=3), tmp_path, dataset, CPU).outcome
     last = load(tmp_path / "last.pt")
     (tmp_path / "last.pt").unlink()
     (tmp_path / "result.json").unlink()
-    again = run_training(recipe_of(iterations=3), tmp_path, dataset, CPU)
+    again = run_training(recipe_of(iterations=3), tmp_path, dataset, CPU).outcome
     assert again == outcome
     assert same(load(tmp_path / "last.pt"), last)
     assert TrainingOutcome.model_validate_json((tmp_path / "result.json").read_bytes()) == outcome
@@ -180,7 +180,7 @@ def test_going_on_in_another_precision_is_said_and_the_curve_is_marked(
     assert second.texts[0] == (tmp_path / "account.txt").read_text() + said
     assert (tmp_path / "account.txt").read_text().endswith(warning)
     third = Notes()
-    outcome = run_training(recipe, tmp_path, dataset, CPU, hears=third.hears)
+    outcome = run_training(recipe, tmp_path, dataset, CPU, callbacks=third.callbacks).outcome
     assert third.texts[0].endswith(f"{warning}going on after iteration 4\n")
     assert outcome.last.precision == "float32"
     assert mixed_computing(outcome.last.computed) == mixed
@@ -188,9 +188,9 @@ def test_going_on_in_another_precision_is_said_and_the_curve_is_marked(
     assert TrainingOutcome.model_validate_json((tmp_path / "result.json").read_bytes()) == outcome
     # Reporting a finished training is no part of it, wherever that is done.
     computes_in(torch.bfloat16, monkeypatch)
-    assert run_training(recipe, tmp_path, dataset, CPU) == outcome
+    assert run_training(recipe, tmp_path, dataset, CPU).outcome == outcome
     (tmp_path / "result.json").unlink()
-    again = run_training(recipe, tmp_path, dataset, CPU)
+    again = run_training(recipe, tmp_path, dataset, CPU).outcome
     assert (again.last.precision, again.last.computed) == ("float32", outcome.last.computed)
 
 
@@ -217,7 +217,7 @@ def test_a_state_from_before_precisions_were_kept_goes_on(
     state = load(tmp_path / "state.pt")
     del state["trainer"]["computed"]
     torch.save(state, tmp_path / "state.pt")
-    outcome = run_training(RECIPE, tmp_path, dataset, CPU)
+    outcome = run_training(RECIPE, tmp_path, dataset, CPU).outcome
     assert outcome.last.miou == through[1].last.miou
     assert outcome.last.computed == (Computing(after=1, device="cpu", precision="float32"),)
 
@@ -262,7 +262,7 @@ def test_a_training_moves_from_the_cpu_to_a_gpu_and_back(dataset: Dataset, tmp_p
     for device, last in ((gpu, 4), (CPU, 6)):
         notes = Notes({4: stop} if last == 4 else {})
         with pytest.raises(KeyboardInterrupt) if last == 4 else nullcontext():
-            run_training(RECIPE, tmp_path, dataset, device, hears=notes.hears)
+            run_training(RECIPE, tmp_path, dataset, device, callbacks=notes.callbacks)
         heard.append(notes.texts[0].splitlines()[-1])
     assert heard == [
         "going on after iteration 2 in float32 on cuda, until then in float32 on cpu",

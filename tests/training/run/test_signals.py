@@ -34,7 +34,7 @@ def test_a_second_signal_gets_through_and_the_older_state_is_kept(
     with monkeypatch.context() as patch, handled(signal.SIGINT):
         signal_in_step(patch, 6, [signal.SIGINT, signal.SIGINT])
         with pytest.raises(KeyboardInterrupt):
-            run_training(RECIPE, tmp_path, dataset, CPU, hears=notes.hears)
+            run_training(RECIPE, tmp_path, dataset, CPU, callbacks=notes.callbacks)
     assert notes.steps == [1, 2, 3, 4, 5]
     assert notes.stopped[0].startswith("stopped; the state of iteration 4 is kept")
     run_training(RECIPE, tmp_path, dataset, CPU)
@@ -48,7 +48,7 @@ def test_before_the_first_state_a_second_signal_leaves_nothing_to_go_on_from(
     with monkeypatch.context() as patch, handled(signal.SIGINT):
         signal_in_step(patch, 2, [signal.SIGINT, signal.SIGINT])
         with pytest.raises(KeyboardInterrupt):
-            run_training(RECIPE, tmp_path, dataset, CPU, hears=notes.hears)
+            run_training(RECIPE, tmp_path, dataset, CPU, callbacks=notes.callbacks)
     assert notes.stopped == [f"stopped; no state was written to {tmp_path} yet: the same command begins anew"]
     # Nothing is lost by another recipe then.
     run_training(recipe_of(iterations=3), tmp_path, dataset, CPU)

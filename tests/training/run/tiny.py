@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from stdc_lab.arch import ArchSpec, DecoderSpec
+from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.config.training import TrainConfig
 from stdc_lab.data import CLASS_COLOURS, CLASS_NAMES, Dataset, Split
 from stdc_lab.training import Progress
-from stdc_lab.training.run import Hears, run_training
+from stdc_lab.training.run import TrainingCallbacks, run_training
 
-SPEC = ArchSpec(base_width=8, depths=(1, 1, 1), num_blocks=2, decoder=DecoderSpec(16, 16, 16))
+SPEC = StdcSpec(base_width=8, depths=(1, 1, 1), num_blocks=2, decoder=DecoderSpec(16, 16, 16))
 
 
 CPU = torch.device("cpu")
@@ -63,7 +63,7 @@ class Notes:
         self.steps: list[int] = []
         self.texts: list[str] = []
         self.stopped: list[str] = []
-        self.hears = Hears(self.texts.append, self._progress, self.stopped.append)
+        self.callbacks = TrainingCallbacks(self.texts.append, self._progress, self.stopped.append)
 
     def _progress(self, progress: Progress) -> None:
         self.steps.append(progress.iteration)
@@ -77,7 +77,7 @@ def stop() -> None:
 def stopped_at(step: int, recipe: RecipeConfig, folder: Path, dataset: Dataset) -> Notes:
     notes = Notes({step: stop})
     with pytest.raises(KeyboardInterrupt):
-        run_training(recipe, folder, dataset, CPU, hears=notes.hears)
+        run_training(recipe, folder, dataset, CPU, callbacks=notes.callbacks)
     return notes
 
 

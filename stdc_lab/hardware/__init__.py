@@ -1,0 +1,1 @@
+"""What runs here: devices and what they compute, the processor, threads, memory, and all of it as a fingerprint."""
