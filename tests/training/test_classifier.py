@@ -49,9 +49,9 @@ def rows(folder: Path) -> list[str]:
 
 
 def test_it_learns_to_tell_colours(images, tmp_path):
-    calm = {"augmentation": {"area": (0.5, 1), "colour": 0}, "label_smoothing": 0, "ema_decay": 0.9}
-    # After so few steps a seed in six still misses one of the six validation images.
-    recipe = changed(iterations=60, batch_size=12, **calm).model_copy(update={"seed": 4})
+    calm = {"augmentation": {"area": (0.5, 1), "colour": 0}, "label_smoothing": 0, "ema_decay": 0}
+    # So many steps at this rate: every one of eight seeds tells them, with bfloat16 kernels and without.
+    recipe = changed(iterations=150, batch_size=12, learning_rate=0.02, **calm)
     outcome = run_pretraining(recipe, tmp_path / "out", images, CPU)
     assert outcome.last.top1 == 1.0
     assert outcome.best_top1 == 1.0
