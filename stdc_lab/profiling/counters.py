@@ -1,6 +1,6 @@
 """Multiply-accumulates by several counters, side by side: they agree on convolutions only.
 
-theory: convolutions and linear layers in closed form, from the spec alone (`arch.theory`).
+theory: convolutions and linear layers from the spec alone (`arch.costs`).
 torch: `torch.utils.flop_counter`, two for each multiply-accumulate of convolutions and linear layers.
 fvcore, thop: the same layers, and some other operations by rules of their own.
 
