@@ -67,9 +67,13 @@ def new_figure(
     return figure
 
 
+UPRIGHT_LETTERS = 44
+"""So many letters of an upright label lie beside the shortest axes; a longer one is broken."""
+
+
 def dress(axes: Axes, x_label: str, y_label: str) -> None:
     axes.set_xlabel(x_label, fontsize=9.5, color=INK)
-    axes.set_ylabel(y_label, fontsize=9.5, color=INK)
+    axes.set_ylabel(textwrap.fill(y_label, UPRIGHT_LETTERS), fontsize=9.5, color=INK)
     axes.tick_params(labelsize=8.5, colors=INK)
     axes.grid(color=FAINT, linewidth=0.7)
     axes.set_axisbelow(True)

@@ -8,10 +8,12 @@ import sys
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from stdc_lab.arch import presets
 from stdc_lab.records import Computing, CurvePoint
 from stdc_lab.reporting import curve_figure, macs_figure, parameters_figure, pareto_figure
+from stdc_lab.reporting.canvas import dress
 from tests.study_folder import make_record, study_config
 
 
@@ -111,3 +113,11 @@ def test_a_wide_latency_axis_has_plain_numbers_that_keep_apart(frame):
     said = [tick.get_text() for tick in axis.get_ticklabels(which="both") if tick.get_text()]
     assert {"20", "50", "100", "200"} <= set(said)
     assert all(text.isdecimal() for text in said)
+
+
+def test_a_long_upright_label_is_broken_and_a_short_one_is_not() -> None:
+    axes = Figure().add_subplot()
+    dress(axes, "MACs (10⁹)", "Latency in ONNX Runtime float32, batch 1 (ms a call, median)")
+    assert axes.get_ylabel() == "Latency in ONNX Runtime float32, batch 1 (ms\na call, median)"
+    dress(axes, "MACs (10⁹)", "Latency at batch 1 (ms, median)")
+    assert axes.get_ylabel() == "Latency at batch 1 (ms, median)"
