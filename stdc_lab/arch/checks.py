@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -35,6 +36,11 @@ def int_tuple(name: str, value: Any) -> tuple[int, ...]:
 def check_int(name: str, value: Any, *, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise SpecError(f"{name}: got {value!r}; allowed: a whole number from {low} to {high}")
+
+
+def field_names(made: type) -> list[str]:
+    """The fields of a spec's or a decoder's class, each of which is a dataclass."""
+    return [one.name for one in dataclasses.fields(made)]
 
 
 def check_keys(prefix: str, values: Mapping[str, Any], allowed: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -11,7 +10,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Self, cast
 
-from stdc_lab.arch.checks import check_choice, check_keys
+from stdc_lab.arch.checks import check_choice, check_keys, field_names
 from stdc_lab.arch.graph import Tensor, Tracer, trace_head
 from stdc_lab.errors import SpecError
 
@@ -123,7 +122,7 @@ class ArchSpec(ABC):
     @classmethod
     def keys(cls) -> tuple[str, ...]:
         """What a search may vary: fields, single stages (`depths.stage3`), the decoder's (`decoder.head_width`)."""
-        fields = tuple(one.name for one in dataclasses.fields(cls) if one.name != "decoder")  # type: ignore[arg-type]
+        fields = tuple(name for name in field_names(cls) if name != "decoder")
         return (*cls.shorthand, *fields, *cls._single_stages(), *cls.decoder_keys())
 
     @classmethod
@@ -165,7 +164,7 @@ class ArchSpec(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, numbers and dictionaries, with shorthand resolved; `from_dict` reads it back."""
-        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}  # type: ignore[arg-type]
+        values = {name: getattr(self, name) for name in field_names(type(self))}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         return {"family": self.family, **plain}
 
@@ -189,5 +188,5 @@ class ArchSpec(ABC):
     @classmethod
     def from_fields(cls, values: Mapping[str, Any]) -> Self:
         """The spec of this family with these fields; the others have their defaults. Raises `SpecError`."""
-        check_keys("", values, [*cls.shorthand, *(one.name for one in dataclasses.fields(cls))])  # type: ignore[arg-type]
+        check_keys("", values, [*cls.shorthand, *field_names(cls)])
         return cls(**values)

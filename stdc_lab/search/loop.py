@@ -33,6 +33,7 @@ from stdc_lab.search.objectives import ScreenedOutError, is_to_time_again, scree
 from stdc_lab.search.propose import tell, tell_screened
 from stdc_lab.search.proposer import Proposer
 from stdc_lab.search.pruning import Pruner
+from stdc_lab.search.running import Running
 from stdc_lab.search.stopping import Stop
 from stdc_lab.search.watchdog import Watchdog
 from stdc_lab.search.watcher import Watcher
@@ -48,27 +49,6 @@ TICK_S = 0.2
 """How often the driver looks up while its workers are silent."""
 CSV_SHARE = 0.05
 """Of the time at most goes into writing trials.csv, beside the last time."""
-
-
-@dataclass(eq=False)
-class Running:
-    """A trial under way."""
-
-    trial: optuna.Trial
-    candidate: Candidate
-    worker: Worker
-    key: str
-    cost: ProfileResult | None = None
-    screened: ScreenedOutError | None = None
-    """Why it is not trained, once its cost is known."""
-    iteration: int = 0
-    """As far as its training is known to have come."""
-    lost: tuple[int, int] = (0, 0)
-    """How many workers it has lost without getting any further, and how far it had got."""
-    watchdog: Watchdog = field(default_factory=Watchdog)
-    """Of the worker that it has now."""
-    twins: list[optuna.Trial] = field(default_factory=list)
-    """Proposals of the same training, made meanwhile: they wait for its result."""
 
 
 @dataclass(eq=False)

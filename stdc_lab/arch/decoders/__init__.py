@@ -1,11 +1,10 @@
 """Decoders: from the features of a backbone to what the head reads. A new one joins by being listed here."""
 
-import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from stdc_lab.arch.checks import check_choice, check_keys
+from stdc_lab.arch.checks import check_choice, check_keys, field_names
 from stdc_lab.arch.decoders.base import Decoder
 from stdc_lab.arch.decoders.bisenet import DecoderSpec
 from stdc_lab.arch.decoders.pp_liteseg import PpLiteSegDecoder
@@ -22,7 +21,7 @@ def decoder_from(values: Mapping[str, Any]) -> Decoder:
     check_choice("decoder.kind", kind, tuple(DECODERS))
     made = DECODERS[kind]
     fields = {name: value for name, value in values.items() if name != "kind"}
-    check_keys("decoder.", fields, [one.name for one in dataclasses.fields(made)])  # type: ignore[arg-type]
+    check_keys("decoder.", fields, field_names(made))
     return made(**fields)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from stdc_lab.arch.checks import field_names
 from stdc_lab.arch.graph import Tensor, Tracer
 
 
@@ -34,5 +34,5 @@ class Decoder(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, numbers and texts."""
-        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}  # type: ignore[arg-type]
+        values = {name: getattr(self, name) for name in field_names(type(self))}
         return {"kind": self.kind, **{k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
 from functools import cached_property
@@ -15,6 +14,7 @@ from stdc_lab.arch.checks import (
     check_bool,
     check_choice,
     check_int,
+    field_names,
     int_tuple,
     show,
 )
@@ -176,7 +176,7 @@ class StdcSpec(ArchSpec):
 
     @classmethod
     def decoder_keys(cls) -> tuple[str, ...]:
-        fields = (one.name for kind in DECODERS.values() for one in dataclasses.fields(kind))  # type: ignore[arg-type]
+        fields = (name for kind in DECODERS.values() for name in field_names(kind))
         return tuple(f"decoder.{name}" for name in dict.fromkeys(("kind", *fields)))
 
     def with_values(self, values: Mapping[str, Any]) -> StdcSpec:
