@@ -97,8 +97,12 @@ class _StatedClaim(_Claim):
         stated = self.stated[figure]
         if isinstance(stated, Range):
             return stated.bounds
-        tolerance = self.tolerance.get(figure, 0.0) if isinstance(self.tolerance, dict) else self.tolerance
+        tolerance = self.tolerance_of(figure)
         return float(stated) - tolerance, float(stated) + tolerance
+
+    def tolerance_of(self, figure: str) -> float:
+        """How far a figure may be from a stated number."""
+        return self.tolerance.get(figure, 0.0) if isinstance(self.tolerance, dict) else self.tolerance
 
 
 class ExactClaim(_StatedClaim):
