@@ -1,1 +1,1 @@
-"""From a claim to the figures that decide it: computed, or measured here. What they mean is for `analysis` to say."""
+"""A claim → the figures and trainings that it needs. What they mean is told by `analysis`."""
