@@ -157,7 +157,8 @@ def repeated_p_value(differences: Sequence[float] | np.ndarray, max_seeds: int) 
     """The smallest error at which some look until now would have found a difference: a p-value for `holm`.
 
     Valid however many looks were taken, because the limits of a smaller error lie inside those of a larger one; 1 of
-    fewer than four pairs. Differences past `max_seeds` are left out. Two-sided, to three digits.
+    fewer than four pairs. Differences past `max_seeds` are left out. Two-sided, to about two digits, and no
+    smaller than 1e-8.
     """
     values = np.asarray(differences, float)[:max_seeds]
     if len(values) < FIRST_LOOK:
@@ -166,13 +167,21 @@ def repeated_p_value(differences: Sequence[float] | np.ndarray, max_seeds: int) 
     with np.errstate(divide="ignore", invalid="ignore"):
         reached = np.nan_to_num(np.abs(mean[0] / error[0]), nan=0.0, posinf=np.inf)
 
-    def is_beyond(alpha: float) -> bool:
-        return bool((reached >= t_limits(max_seeds, alpha)[: len(reached)]).any())
+    def limits(place: int) -> np.ndarray:
+        return t_limits(max_seeds, _ERRORS[place])[: len(reached)]
 
-    low, high = math.log(1e-12), math.log(0.999)
-    if not is_beyond(math.exp(high)):
+    low, high = 0, len(_ERRORS) - 1
+    if not (reached >= limits(high)).any():
         return 1.0
-    while high - low > 1e-3:
-        middle = (low + high) / 2
-        low, high = (low, middle) if is_beyond(math.exp(middle)) else (middle, high)
-    return math.exp(high)
+    if (reached >= limits(low)).any():
+        return _ERRORS[low]
+    while high - low > 1:  # limits are made for the errors that are asked for alone
+        middle = (low + high) // 2
+        low, high = (low, middle) if (reached >= limits(middle)).any() else (middle, high)
+    apart = ((limits(low) - reached) / (limits(low) - limits(high))).min()
+    return float(_ERRORS[low] * (_ERRORS[high] / _ERRORS[low]) ** apart)
+
+
+_ERRORS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 3e-4, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04)
+_ERRORS += (0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.99)
+"""Between which a repeated p-value is interpolated."""
