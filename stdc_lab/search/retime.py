@@ -68,7 +68,7 @@ def retime_study(
     config = read_study_config(folder)
     chosen = choose_device(device)
     check_runtime(config.latency, chosen, str(folder / STUDY_FILE))
-    with driver_lock(folder), storage_at_work(folder):
+    with driver_lock(folder, tied=True), storage_at_work(folder):
         study = open_study(config, folder)
         finished = trials_of(study, "COMPLETE")
         if not finished:
