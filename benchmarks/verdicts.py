@@ -5,13 +5,45 @@
 Draws tables of paired differences whose truth is known, and lets the rules of `stdc_lab.judge` decide at the first look
 that they can. Wrong is: *supported* where the assertion is false, *contradicted* where it is true, *no difference that
 matters* where there is one. The rate is the worst over true differences of 0 and of the margin to both sides, and over
-margins of a quarter of a standard deviation and of a whole one, for each assertion. Beside the repeated interval stand two that are no good for this: a plain t interval at every look, and a
-bootstrap's percentiles (of a tenth of the tables). Ends with status 1 if the repeated interval errs in more than 5 % of
-the symmetrical tables, by more than three standard errors.
+margins of a quarter of a standard deviation and of a whole one, for each assertion. Beside the repeated interval stand
+two that are no good for this: a plain t interval at every look, and a bootstrap's percentiles (of a tenth of the
+tables). Ends with status 1 if the repeated interval errs in more than 5 % of the symmetrical tables, by more than three
+standard errors. Skewed differences are judged wrongly more often, and no margin of safety is claimed for them.
 
 With 20,000 tables of up to 16 pairs:
 
-RESULTS
+| differences | asserts | repeated interval | plain t at every look | bootstrap at every look |
+|---|---|---:|---:|---:|
+| normal | better | 5.1% | 18.9% | 42.1% |
+| normal | not_worse | 5.1% | 19.0% | 42.4% |
+| normal | equal | 5.1% | 18.7% | 42.1% |
+| t, 3 degrees of freedom | better | 3.4% | 15.4% | 41.4% |
+| t, 3 degrees of freedom | not_worse | 3.4% | 15.6% | 42.9% |
+| t, 3 degrees of freedom | equal | 3.4% | 15.5% | 42.1% |
+| 10 % at five sd | better | 3.1% | 14.7% | 41.1% |
+| 10 % at five sd | not_worse | 3.1% | 14.9% | 43.5% |
+| 10 % at five sd | equal | 3.1% | 14.8% | 42.5% |
+| lognormal | better | 22.6% | 39.8% | 52.4% |
+| lognormal | not_worse | 22.6% | 39.9% | 53.5% |
+| lognormal | equal | 22.6% | 39.9% | 53.5% |
+| an arm collapses in 10 % | better | 31.7% | 49.1% | 59.8% |
+| an arm collapses in 10 % | not_worse | 31.7% | 49.8% | 61.8% |
+| an arm collapses in 10 % | equal | 31.7% | 49.8% | 61.8% |
+
+| effect ÷ sd | *supported* within 16 pairs, hardly any margin |
+|---:|---:|
+| 0.5 | 41.5% |
+| 1.0 | 94.3% |
+| 1.5 | 100.0% |
+| 2.0 | 100.0% |
+
+| margin ÷ sd | *no difference that matters* of no effect | a decision at twice the margin | seeds that would do |
+|---:|---:|---:|---:|
+| 0.5 | 4.1% | 94.3% | 34 |
+| 0.77 | 52.6% | 100.0% | 16 |
+| 0.83 | 64.6% | 100.0% | 14 |
+| 1.0 | 87.0% | 100.0% | 11 |
+| 1.25 | 96.9% | 100.0% | 8 |
 """
 
 from __future__ import annotations
