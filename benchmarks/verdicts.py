@@ -1,6 +1,6 @@
 """How often is a verdict wrong, when the differences are looked at after every pair?
 
-    .venv/bin/python benchmarks/verdicts.py [--tables 20000] [--seeds 16]
+    .venv/bin/python benchmarks/verdicts.py [--tables 100000] [--seeds 16]
 
 Draws tables of paired differences whose truth is known, and lets the rules of `stdc_lab.judge` decide at the first look
 that they can. Wrong is: *supported* where the assertion is false, *contradicted* where it is true, *no difference that
@@ -10,7 +10,7 @@ two that are no good for this: a plain t interval at every look, and a bootstrap
 tables). Ends with status 1 if the repeated interval errs in more than 5 % of the symmetrical tables, by more than three
 standard errors. Skewed differences are judged wrongly more often, and no margin of safety is claimed for them.
 
-With 20,000 tables of up to 16 pairs:
+With 100,000 tables of up to 16 pairs:
 
 | differences | asserts | repeated interval | plain t at every look | bootstrap at every look |
 |---|---|---:|---:|---:|
@@ -132,7 +132,7 @@ def wrong_rate(low: np.ndarray, high: np.ndarray, asserts: Asserts) -> float:
 
 
 def main(
-    tables: Annotated[int, typer.Option(help="Simulated tables of each kind.")] = 20_000,
+    tables: Annotated[int, typer.Option(help="Simulated tables of each kind.")] = 100_000,
     seeds: Annotated[int, typer.Option(help="Pairs of each, at most.")] = 16,
 ) -> None:
     allowed = 0.05 + 3 * math.sqrt(0.05 * 0.95 / tables)

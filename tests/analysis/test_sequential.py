@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import special, stats
 
+from stdc_lab import judge
 from stdc_lab.analysis.decisions import (
     NO_DIFFERENCE,
     SUPPORTED,
@@ -92,6 +94,26 @@ def test_the_error_that_may_be_made_is_spent() -> None:
 @pytest.mark.parametrize("wrong_test", [by_plain_t, by_bootstrap])
 def test_a_test_that_is_not_made_for_looking_is_found_out(wrong_test: Intervals) -> None:
     assert wrong_rate(draws("normal", 1000), wrong_test, "better") > 0.1
+
+
+def wrong_rate_of_judge(tables: int) -> float:
+    wrong = 0
+    for differences in draws("normal", tables):
+        arms, seeds = np.repeat(["a", "b"], SEEDS), np.tile(np.arange(SEEDS), 2)
+        frame = pd.DataFrame({"arm": arms, "seed": seeds, "miou": [*np.zeros(SEEDS), *differences]})
+        found = judge(frame, control="a", treatment="b", metric="miou", margin=0.25, max_seeds=SEEDS).verdict
+        wrong += found in ("supported", "contradicted")
+    return wrong / tables
+
+
+def test_judge_itself_is_seldom_wrong() -> None:
+    assert wrong_rate_of_judge(300) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 300)
+
+
+@pytest.mark.parametrize("wrong_test", [by_plain_t, by_bootstrap])
+def test_judge_with_a_wrong_test_put_in_is_found_out(wrong_test: Intervals, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stdc_lab.analysis.judge.repeated_intervals", lambda differences, _: wrong_test(differences))
+    assert wrong_rate_of_judge(300) > 0.05 + 3 * math.sqrt(0.05 * 0.95 / 300)
 
 
 @pytest.mark.parametrize("seeds", [4, 5, 6, 8, 12, 32])
