@@ -20,6 +20,7 @@ from stdc_lab.analysis.decisions import (
     chance_of_decision,
     chances,
     decide,
+    decide_stated,
     first_decisions,
     is_wrong,
     plan_of,
@@ -183,6 +184,20 @@ RULES = [
 def test_what_an_interval_says(low: float, high: float, better: str, not_worse: str, equal: str) -> None:
     for asserts, expected in (("better", better), ("not_worse", not_worse), ("equal", equal)):
         assert VERDICTS[int(decide(np.asarray(low), np.asarray(high), 1.0, asserts))] == expected  # type: ignore[arg-type]
+
+
+def test_what_a_measured_interval_says_of_a_stated_figure() -> None:
+    said = {
+        ends: decide_stated(ends, stated=2.5, tolerance=0.25)
+        for ends in ((2.25, 2.75), (2.4, 2.8), (2.76, 3.0), (2.0, 2.24), (2.0, 2.25))
+    }
+    assert list(said.values()) == ["supported", "undecided", "contradicted", "contradicted", "undecided"]
+    assert decide_stated((8.0, 8.0), stated=8.0, tolerance=0) == "supported"
+    assert decide_stated((8.0, 8.0), stated=8.1, tolerance=0) == "contradicted"
+    with pytest.raises(ResultsError, match="interval: got nan to nan"):
+        decide_stated((math.nan, math.nan), stated=1, tolerance=0.1)
+    with pytest.raises(ResultsError, match=r"tolerance -1; allowed: numbers, the tolerance 0 or above"):
+        decide_stated((0, 1), stated=1, tolerance=-1)
 
 
 def test_the_first_look_that_decides_counts() -> None:
