@@ -126,6 +126,20 @@ def test_past_an_undecided_plan_only_an_e_value_of_20_counts() -> None:
     assert worse.verdict == "contradicted"
 
 
+def test_past_the_plan_the_first_look_with_enough_evidence_counts_and_little_evidence_for_nothing() -> None:
+    values = np.random.default_rng(0).normal(0.4, 1, 16)
+    more = np.random.default_rng(1).normal(1.5, 1, 30)
+    decided = judge(table([*values, *more]), **ASKED, max_seeds=16)
+    assert 16 < decided.seeds < 40
+    longer = judge(table([*values, *more, *np.full(30, -20)]), **ASKED, max_seeds=16)
+    assert (longer.verdict, longer.seeds, longer.interval) == ("supported", decided.seeds, decided.interval)
+    close = judge(table([*values, *np.tile([0.1, -0.1], 40)]), **ASKED, max_seeds=16)
+    assert close.verdict == "undecided" and close.e_value < 20  # though the interval lies within the margin
+    assert -0.5 < close.interval[0] and close.interval[1] < 0.5
+    same = judge(table([*values, *np.tile([0.1, -0.1], 40)]), **ASKED, max_seeds=16, asserts="equal")
+    assert same.verdict == "supported" and "past it only evidence counts" in same.reason
+
+
 def test_without_a_plan_it_is_one_look_at_all_rows() -> None:
     frame = noisy(1, 10)
     found = judge(frame, **ASKED)
