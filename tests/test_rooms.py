@@ -32,7 +32,8 @@ RANKS = {
     "deploy": 8,
     "profiling": 9,
     "search": 10,
-    "cli": 11,
+    "claims": 11,
+    "cli": 12,
     "reporting": 7,
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")

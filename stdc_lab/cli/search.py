@@ -61,9 +61,11 @@ def search_command(
 
     from stdc_lab.deploy.runtimes import check_runtime
     from stdc_lab.hardware.devices import choose_device
+    from stdc_lab.search.scoring import find_scorer
 
     for name in _names(devices, device) or (device,):  # here the file is known that the message is to name
         check_runtime(config.latency, choose_device(name), str(study))
+    find_scorer(config.scorer, str(study))
     if dry_run:
         from stdc_lab.cli.dry_run import show_dry_run
 

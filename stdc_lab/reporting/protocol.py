@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from stdc_lab.config.latency import TITLES
-from stdc_lab.config.study import StudyConfig
+from stdc_lab.config.study import ScorerConfig, StudyConfig
 from stdc_lab.config.values import show_size
 from stdc_lab.data.kinds import describe
 from stdc_lab.records import Environment, LatencyResult, TrainResult, TrialRecord, mixed_computing
@@ -69,12 +69,15 @@ def training_rows(config: StudyConfig, records: Sequence[TrialRecord]) -> Rows:
         (
             "Loss weights",
             f"main {train.loss.main:g}, auxiliary {train.loss.auxiliary:g}, "
-            f"detail {train.loss.detail_bce:g} (cross-entropy) and {train.loss.detail_dice:g} (dice)",
+            f"detail {train.loss.detail_bce:g} (cross-entropy) and {train.loss.detail_dice:g} (dice)"
+            + ("" if train.loss.class_weights == "none" else f"; classes weighted as {train.loss.class_weights} does"),
         ),
         ("Precision", distinct(_precision(record.result) for record in records) or train.precision),
         ("Seed", _seeds(config, records)),
         ("mIoU", _score(records)),
     ]
+    if config.scorer != ScorerConfig():
+        rows.append(("Scored by", f"{config.scorer.name}, not by the training of each network for itself"))
     varied = [key for key in config.space.parameters if "." in key and not key.startswith(("depths.", "decoder."))]
     if varied:
         by = "the search" if config.plan is None else "the arms"
@@ -128,7 +131,8 @@ def caption(config: StudyConfig, records: Sequence[TrialRecord]) -> str:
     threads = distinct(latency.threads for latency in timed)
     parts = [
         f"mIoU: {describe(config.data)}, {_size(config.data.size)} pixels, "
-        f"{config.train.iterations} iterations of {config.train.batch_size}, from random weights.",
+        f"{config.train.iterations} iterations of {config.train.batch_size}, from random weights"
+        + ("." if config.scorer == ScorerConfig() else f", scored by {config.scorer.name}."),
         f"Latency: input {_size(config.latency.size)}, batch {config.latency.batch}, "
         + (_runtime(timed) if timed else "not measured")
         + (f", {where}" if where else "")

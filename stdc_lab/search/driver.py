@@ -24,6 +24,7 @@ from stdc_lab.search.confirm import Confirmation, enqueue_confirmation
 from stdc_lab.search.crew import Crew
 from stdc_lab.search.folder import (
     CSV_FILE,
+    OR_ELSEWHERE,
     check_same_data,
     check_same_study,
     driver_lock,
@@ -93,23 +94,24 @@ def run_study(
         chosen = [torch.device(worker.device) for worker in crew.workers]
     for one in chosen:
         check_runtime(config.latency, one, config.name)
-    if confirm is not None and not (folder / STORAGE_FILE).exists():
+    confirming = confirm is not None
+    if confirming and not (folder / STORAGE_FILE).exists():
         raise StudyError(f"{folder}: no study to confirm; run the search first")
     find_scorer(config.scorer)
     check_same_study(config, folder)
     dataset = load_dataset(config.data, data_path, progress=watcher.data)
     check_classes(config, dataset.class_names)
     with ExitStack() as stack:
-        stack.enter_context(driver_lock(folder))
+        stack.enter_context(driver_lock(folder, tied=confirming))
         stack.enter_context(storage_at_work(folder))
         aside = set_aside(config, folder)
         if aside is not None:
             watcher.set_aside(aside)
         study = open_study(config, folder)
-        check_same_data(study, dataset, folder)
+        check_same_data(study, dataset, folder, tied=confirming)
         keep_config(config, folder)
         take_up_abandoned(study)
-        machines = _machines(study, chosen, config)
+        machines = _machines(study, chosen, config, tied=confirming)
         before = Ledger(study).trained
         if confirm is not None:
             before = Ledger(study).confirmed
@@ -121,7 +123,7 @@ def run_study(
         watcher.started(folder, before, wanted, chosen[0])
         stop = stack.enter_context(Stop(max_hours))
         crew = crew or stack.enter_context(Crew(jobs or len(chosen), chosen))
-        classes, confirming = len(dataset.class_names), confirm is not None
+        classes = len(dataset.class_names)
         here = circumstances(dataset, chosen[0])  # all devices are of one kind, see `_machines`
         search = Search(study, config, folder, wanted, data_path, classes, confirming, machines, crew, watcher, here)
         try:
@@ -138,8 +140,13 @@ def circumstances(dataset: Dataset, device: torch.device) -> Circumstances:
     return Circumstances(dataset.contents, str(choose_dtype("auto", device)).removeprefix("torch."))
 
 
-def _machines(study: optuna.Study, devices: Sequence[torch.device], config: StudyConfig) -> dict[str, Environment]:
-    """The machine behind each device. Raises `StudyError`: latencies of unlike machines never enter one objective."""
+def _machines(
+    study: optuna.Study, devices: Sequence[torch.device], config: StudyConfig, *, tied: bool
+) -> dict[str, Environment]:
+    """The machine behind each device. Raises `StudyError`: latencies of unlike machines never enter one objective.
+
+    tied: see `driver_lock`.
+    """
     threads = config.latency.threads or default_threads()
     here = {str(device): environment(device, threads) for device in devices}
     first = here[str(devices[0])]
@@ -154,7 +161,7 @@ def _machines(study: optuna.Study, devices: Sequence[torch.device], config: Stud
         if there is not None and there != first.fingerprint:
             raise StudyError(
                 f"this study's latencies were measured on another machine, device or PyTorch (fingerprint {there}; "
-                f"here: {first.fingerprint}, {first.processor}, torch {first.torch}): go on there, or use another "
-                "--out"
+                f"here: {first.fingerprint}, {first.processor}, torch {first.torch}): go on there"
+                + ("" if tied else f",{OR_ELSEWHERE}")
             )
     return here

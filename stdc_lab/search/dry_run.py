@@ -24,6 +24,7 @@ from stdc_lab.hardware.devices import choose_device, choose_dtype, synchronise
 from stdc_lab.machine import machine_lock
 from stdc_lab.nn import build_model
 from stdc_lab.profiling import profile
+from stdc_lab.search.scoring import find_scorer
 from stdc_lab.training.evaluate import evaluate
 from stdc_lab.training.trainer import Trainer, reproducible
 
@@ -86,10 +87,11 @@ def dry_run(
 
     Without data, or without a network that fits, there is a reason in place of an estimate. Nothing is written but the
     data's cache. `on_survey` is told of the survey before the time is measured. Raises `StdcLabError` for a device
-    that is not there, `ConfigError` for a runtime that is not.
+    that is not there, `ConfigError` for a runtime or a scorer that is not.
     """
     chosen = choose_device(device)
     check_runtime(config.latency, chosen, config.name)
+    find_scorer(config.scorer, config.name)
     dataset, reason = None, None
     try:
         dataset = load_dataset(config.data, data_path, progress=on_progress)

@@ -23,24 +23,29 @@ from stdc_lab.storage import STORAGE_FILE, STUDY_FILE, StudyNotes, read_storage
 
 LOCK_WAIT_S = 1.0
 """For a `study status` that looks at the lock in this very moment; another search keeps it for longer."""
+OR_ELSEWHERE = " or use another --out"
 FREE_TO_CHANGE = ("trials", "title", "stale_trials", "plan.control")
 RUNS_FOLDER, PROFILES_FOLDER, CSV_FILE = "runs", "profiles", "trials.csv"
 Kept = TypeVar("Kept", TrialRecord, ProfileResult)
 
 
 @contextmanager
-def driver_lock(folder: Path) -> Iterator[None]:
-    """Let one driver at a time work on a folder. Raises `StudyError` for a second one."""
+def driver_lock(folder: Path, *, tied: bool = False) -> Iterator[None]:
+    """Let one driver at a time work on a folder. Raises `StudyError` for a second one.
+
+    tied: the work is on what this folder holds, so that another `--out` is no way out.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / ".driver.lock")
         lock.acquire(timeout=LOCK_WAIT_S)
     except filelock.Timeout:
         raise StudyError(
-            f"{folder}: another search is at work on this folder; wait for it or use another --out"
+            f"{folder}: another search is at work on this folder; wait for it" + ("" if tied else OR_ELSEWHERE)
         ) from None
     except OSError as error:
-        raise StudyError(f"{folder}: cannot be written: {error.strerror}; use another --out") from error
+        advice = "give yourself the right to write there" if tied else "use another --out"
+        raise StudyError(f"{folder}: cannot be written: {error.strerror}; {advice}") from error
     try:
         yield
     finally:
@@ -113,8 +118,11 @@ def _extends_plan(old: StudyConfig, new: StudyConfig, key: str) -> bool:
     return key.startswith("space.") or (key.startswith("plan.arms.") and name not in old.plan.arms)
 
 
-def check_same_data(study: optuna.Study, dataset: Dataset, folder: Path) -> None:
-    """Raise `StudyError` if the study was begun with other images or labels: its trials would be of unlike data."""
+def check_same_data(study: optuna.Study, dataset: Dataset, folder: Path, *, tied: bool = False) -> None:
+    """Raise `StudyError` if the study was begun with other images or labels: its trials would be of unlike data.
+
+    tied: see `driver_lock`.
+    """
     said = f"{len(dataset.train)} training and {len(dataset.val)} validation images of {dataset.name}"
     seen = json.dumps([dataset.train.names, dataset.val.names, dataset.train.images.shape, dataset.class_names])
     named = hashlib.sha256(seen.encode()).hexdigest()[:10]
@@ -127,7 +135,8 @@ def check_same_data(study: optuna.Study, dataset: Dataset, folder: Path) -> None
         other = "digest" if there["digest"] != named else "contents"
         raise StudyError(
             f"{folder}: this folder was begun with other data: was {there['what']} ({there[other]}), is {said} "
-            f"({here[other]}); nothing was changed. Give the --data it was begun with, or use another --out"
+            f"({here[other]}); nothing was changed. Give the --data it was begun with"
+            + ("" if tied else f",{OR_ELSEWHERE}")
         )
     if there != here:  # a study from before contents were looked at says nothing of them
         StudyNotes(data_set=here).write(study)
@@ -147,7 +156,7 @@ def read_record(folder: Path, key: str) -> TrialRecord | None:
 
 def study_profile_key(config: StudyConfig, arch_id: str, machine: Environment, num_classes: int) -> str:
     """The `profile_key` of a network as a study times it on this machine."""
-    beside = config.compared_with
+    beside = config.latency_reference
     return profile_key(
         arch_id,
         machine,

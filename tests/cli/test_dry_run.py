@@ -91,3 +91,13 @@ def test_the_mistakes_of_a_space_are_answered_with_their_place(tmp_path):
     assert done.returncode == 2
     assert "bad.yaml:6: space.vary.fusion.wen: no such key (did you mean when?)" in done.stderr
     assert "bad.yaml:7: space.limits.0: got 'macs <= 8e9'; allowed: with a size" in done.stderr
+
+
+def test_a_scorer_that_is_not_there_is_said_with_the_file_before_anything_else(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    config = study_config(scorer={"name": "nobody"}).model_dump(mode="json")
+    with path.open("w") as file:
+        YAML(typ="safe").dump(config, file)
+    done = stdc_lab("search", path, "--dry-run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{path}: scorer.name: got 'nobody'; allowed: training" in " ".join(done.stderr.split())

@@ -26,6 +26,7 @@ def commands(study: Path) -> dict[str, tuple[object, ...]]:
     return {
         "search": ("search", study / "study.yaml", "--out", study),
         "retime": ("study", "retime", study),
+        "confirm": ("study", "confirm", study, 2),
         "status": ("study", "status", study),
         "report": ("report", study),
         "pruning": ("study", "pruning", study),
@@ -64,14 +65,33 @@ def test_a_storage_that_may_not_be_written_ends_a_search_with_what_to_do(study: 
     assert "give the disk room, or the file write permission" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["search", "retime"])
+@pytest.mark.parametrize("command", ["search", "retime", "confirm"])
 def test_a_folder_that_may_not_be_written_ends_a_search_with_what_to_do(study: Path, command: str) -> None:
     before = content(study)
     with read_only(study, study / "study.db"):
         done = stdc_lab(*commands(study)[command])
     assert done.returncode == 2
-    assert f"{study}: cannot be written: Permission denied; use another --out" in done.stderr
+    advice = "use another --out" if command == "search" else "give yourself the right to write there"
+    assert done.stderr.endswith(f"{study}: cannot be written: Permission denied; {advice}\n")
     assert content(study) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"), [("search", "wait for it or use another --out"), ("retime", ""), ("confirm", "")]
+)
+def test_a_folder_that_a_search_is_at_work_on_is_left_to_it(study: Path, command: str, advice: str) -> None:
+    with driver_lock(study):
+        done = stdc_lab(*commands(study)[command])
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"another search is at work on this folder; {advice or 'wait for it'}\n")
+
+
+@pytest.mark.parametrize("command", ["search", "confirm"])
+def test_another_machine_is_sent_back_and_only_a_search_elsewhere(study: Path, command: str) -> None:
+    done = stdc_lab(*commands(study)[command])
+    assert done.returncode == 2
+    assert "measured on another machine" in done.stderr
+    assert done.stderr.endswith("): go on there, or use another --out\n" if command == "search" else "): go on there\n")
 
 
 @pytest.mark.parametrize("command", ["status", "pruning", "report"])

@@ -83,3 +83,12 @@ def test_the_caption_is_the_protocol_in_a_line():
         "random weights. Latency: input 180×240, batch 1, eager PyTorch, channels last, float32, cpu (Example CPU), 2 "
         "threads."
     )
+
+
+def test_a_scorer_that_is_not_the_default_is_said_with_the_numbers_that_come_from_it():
+    rows, config, record = rows_of(scorer={"name": "supernet"})
+    assert rows["Scored by"] == "supernet, not by the training of each network for itself"
+    assert "from random weights, scored by supernet. Latency:" in protocol.caption(config, [record])
+    rows, config, record = rows_of()
+    assert "Scored by" not in rows
+    assert "from random weights. Latency:" in protocol.caption(config, [record])

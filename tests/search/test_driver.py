@@ -320,6 +320,10 @@ def test_a_study_from_before_contents_were_looked_at_goes_on_and_learns_them(tmp
     assert study.user_attrs["data_set"] == said
     with pytest.raises(StudyError, match=rf"other data: was .*\({one.contents}\), is .*\({other.contents}\)"):
         check_same_data(study, other, tmp_path)
+    with pytest.raises(StudyError, match=r"Give the --data it was begun with$"):
+        check_same_data(study, other, tmp_path, tied=True)
+    with pytest.raises(StudyError, match=r"Give the --data it was begun with, or use another --out$"):
+        check_same_data(study, other, tmp_path)
 
 
 def test_a_key_knows_the_data_and_what_auto_is_here(finished: Path) -> None:
@@ -384,7 +388,7 @@ def test_bad_data_leaves_no_folder(crew: Crew, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(crew: Crew, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StudyError, match="cannot be written"):
+    with pytest.raises(StudyError, match=r"cannot be written.*use another --out"):
         run_study(study_config(), tmp_path / "file" / "out", crew=crew)
 
 

@@ -55,11 +55,15 @@ class Scorer(Protocol):
         """Score a candidate. Raises `StdcLabError` for one that has no score: its trial has failed."""
 
 
-def find_scorer(wanted: ScorerConfig) -> Scorer:
-    """The scorer that a study asks for. Raises `ConfigError` if there is none of its name."""
+def find_scorer(wanted: ScorerConfig, where: str | None = None) -> Scorer:
+    """The scorer that a study asks for. Raises `ConfigError` if there is none of its name.
+
+    where: the study's file or name, for the message.
+    """
     package = import_module(__name__.rpartition(".")[0])
     names = sorted({one.name for one in pkgutil.iter_modules(package.__path__)} - {Path(__file__).stem})
     if wanted.name not in names:
-        raise ConfigError(f"scorer.name: got {wanted.name!r}; allowed: {', '.join(names)}")
+        place = "" if where is None else f"{where}: "
+        raise ConfigError(f"{place}scorer.name: got {wanted.name!r}; allowed: {', '.join(names)}")
     make: Callable[[], Scorer] = import_module(f"{package.__name__}.{wanted.name}").SCORER
     return make()
