@@ -19,7 +19,7 @@ UNDECIDED, SUPPORTED, CONTRADICTED, NO_DIFFERENCE = range(4)
 """Places in `VERDICTS`."""
 
 _REPETITIONS = 20_000
-_REPETITIONS_AHEAD = 4_000
+_REPETITIONS_AHEAD = 2_000
 
 
 def decide(low: np.ndarray, high: np.ndarray, margin: float, asserts: Asserts = "better") -> np.ndarray:
