@@ -13,7 +13,7 @@ class Retimed:
 
     def __init__(self, by_arch: Mapping[str, Any], config: StudyConfig | None) -> None:
         self.by_arch = by_arch
-        self.compared_with = next(iter(config.known_networks.items()), None) if config is not None else None
+        self.reference = next(iter(config.known_networks.items()), None) if config is not None else None
 
     def of(self, arch_id: str, ratio: float | None) -> dict[str, Any]:
         """What replaces the latencies of the search; nothing for an architecture that was not timed anew. A ratio is
@@ -29,9 +29,9 @@ class Retimed:
         return row | (self._ratio(anew, median) if ratio is not None else {})
 
     def _ratio(self, anew: Mapping[str, Any], median: float) -> dict[str, Any]:
-        if self.compared_with is None:
+        if self.reference is None:
             return {}
-        name, other = self.compared_with
+        name, other = self.reference
         if anew.get("reference") == name and anew.get("times_as_fast"):
             low, high = (1 / end for end in anew.get("times_as_fast_ci95") or [anew["times_as_fast"]] * 2)
             return {"latency_ratio": 1 / anew["times_as_fast"], "latency_ratio_low": high, "latency_ratio_high": low}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -15,14 +16,26 @@ from rich.table import Table
 
 from stdc_lab.analysis.arms import compare_arms
 from stdc_lab.analysis.frame import load_study
+from stdc_lab.cli.options import write_json
 from stdc_lab.cli.progress import clock
-from stdc_lab.reporting.figure_data import finished_networks, further_figures, is_plan, reference_trials
+from stdc_lab.config.values import Value
+from stdc_lab.reporting.figure_data import (
+    finished_networks,
+    further_figures,
+    is_plan,
+    reference_trials,
+    shown_figures,
+)
 from stdc_lab.reporting.words import signed
 from stdc_lab.storage import read_study_config
 
 BARS = "▁▂▃▄▅▆▇█"
 SPARK_WIDTH = 24
 LIVE_ROWS = 8
+SAID_FIRST = ("number", "reference", "arm", "arch_id")
+SAID_OF_NETWORKS = ("latency_ms_low", "latency_ms_high", "on_front", "feasible", "doubtful", "control")
+SAID_OF_SEEDS = tuple(f"{of}_{what}" for of in ("network", "confirmed") for what in ("seeds", "miou", "low", "high"))
+"""What the JSON tells of a network beside the figures of a report."""
 NAME_WIDTH = 12
 """Of an arm's name at least, however narrow the terminal; what is longer goes on below."""
 
@@ -39,36 +52,101 @@ def sparkline(values: Sequence[float], width: int = SPARK_WIDTH) -> str:
     return "".join(BARS[round((value - low) * scale)] for value in shown)
 
 
-def print_status(folder: Path, console: Console | None = None) -> None:
+class RunningTrial(Value):
+    """A trial that a search is at work on."""
+
+    number: int
+    iteration: int
+    """How far its training is; 0 while it is being timed."""
+    iterations: int
+    losses: tuple[float, ...]
+
+
+class StudyStatus(Value):
+    """How far a study is."""
+
+    study: str
+    trained: int
+    wanted: int
+    states: dict[str, int]
+    """How many trials are in each state, fresh seeds and repetitions counted too: `COMPLETE`, `PRUNED` …"""
+    at_work: bool
+    """Whether a search is at work on it."""
+    running: tuple[RunningTrial, ...]
+    seconds_left: float | None
+    """By the median of the trainings so far; null if none is left or done."""
+    arms: tuple[dict[str, Any], ...]
+    """Of a plan, as `compare_arms` gives them."""
+    networks: tuple[dict[str, Any], ...]
+    """Finished ones, fastest first: the columns of `load_study` that tell what they cost and reach, scores as means
+    over seeds. Null is what was not measured."""
+    doubts: tuple[str, ...]
+    """What another timing would have to decide."""
+
+
+def study_status(folder: Path, frame: pd.DataFrame) -> StudyStatus:
+    """How far the study in a folder is; frame: its trials. Reads only. Raises `StudyError` without a study.yaml."""
+    config = read_study_config(folder)
+    trained, at_work = trained_rows(frame), is_at_work(folder)
+    running = []
+    for row in frame[frame["state"] == "RUNNING"].to_dict("records") if at_work else []:
+        losses = read_losses(folder / "runs" / str(row["trial_key"]) / "curve.csv")
+        running.append(
+            RunningTrial(
+                number=row["number"], iteration=len(losses), iterations=config.train.iterations, losses=tuple(losses)
+            )
+        )
+    left, seconds = config.total_trials - len(trained), trained["train_seconds"].median()
+    told = [*SAID_FIRST, *(one.name for one in shown_figures(frame)), *SAID_OF_NETWORKS, *SAID_OF_SEEDS]
+    return StudyStatus(
+        study=config.name,
+        trained=len(trained),
+        wanted=config.total_trials,
+        states={str(state): int(count) for state, count in frame["state"].value_counts().items()},
+        at_work=at_work,
+        running=tuple(running),
+        seconds_left=seconds * left / max(1, len(running)) if left > 0 and seconds > 0 else None,
+        arms=_as_json(compare_arms(frame)),
+        networks=_as_json(finished_networks(trained).sort_values(["latency_ms", "number"])[told]),
+        doubts=tuple(doubts(frame)),
+    )
+
+
+def print_status(folder: Path, console: Console | None = None, json_file: Path | None = None) -> None:
     """Print how many trials are trained, what is under way with its loss so far, the time left and the front.
 
-    Reads only. Raises `StudyError` for a folder without a study.
+    Reads only, but for the JSON that is asked for. Raises `StudyError` for a folder without a study.
     """
     console = console or Console(highlight=False)
-    config = read_study_config(folder)
+    read_study_config(folder)  # what is no study is said before its trials are looked for
     frame = load_study(folder)
-    trained = trained_rows(frame)
-    states = frame["state"].value_counts()
-    others = ", ".join(f"{count} {str(state).lower()}" for state, count in states.items() if state != "COMPLETE")
-    at_work = is_at_work(folder)
-    running = frame[frame["state"] == "RUNNING"] if at_work else frame.iloc[:0]
-    doing = f"a search is at work on {len(running)}" if at_work else "no search is at work on it"
+    status = study_status(folder, frame)
+    if json_file is not None:
+        write_json(status.model_dump_json(indent=1), json_file)
+        if str(json_file) == "-":
+            return
+    others = ", ".join(f"{count} {state.lower()}" for state, count in status.states.items() if state != "COMPLETE")
+    doing = f"a search is at work on {len(status.running)}" if status.at_work else "no search is at work on it"
     console.print(
-        f"{folder}: {len(trained)} of {config.total_trials} trials trained{f' ({others})' if others else ''}; {doing}",
+        f"{folder}: {status.trained} of {status.wanted} trials trained{f' ({others})' if others else ''}; {doing}",
         markup=False,
     )
-    for row in running.to_dict("records"):
-        losses = read_losses(folder / "runs" / str(row["trial_key"]) / "curve.csv")
-        where = f"{len(losses)}/{config.train.iterations}  loss {sparkline(losses)} {losses[-1]:.3f}" if losses else ""
-        console.print(f"trial {row['number']:>3}  {where or 'being timed'}", markup=False)
-    left = config.total_trials - len(trained)
-    seconds = trained["train_seconds"].median()
-    if left > 0 and seconds > 0:
-        at_once = max(1, len(running))
-        console.print(f"about {clock(seconds * left / at_once)} left: {left} trainings, {at_once} at a time")
+    for one in status.running:
+        loss = f"{one.iteration}/{one.iterations}  loss {sparkline(one.losses)} " if one.losses else ""
+        console.print(
+            f"trial {one.number:>3}  {f'{loss}{one.losses[-1]:.3f}' if loss else 'being timed'}", markup=False
+        )
+    if status.seconds_left is not None:
+        left, at_once = status.wanted - status.trained, max(1, len(status.running))
+        console.print(f"about {clock(status.seconds_left)} left: {left} trainings, {at_once} at a time")
     console.print(results_table(frame))
-    for line in doubts(frame):
+    for line in status.doubts:
         console.print(line, markup=False)
+
+
+def _as_json(rows: pd.DataFrame) -> tuple[dict[str, Any], ...]:
+    """Rows as dicts of plain values, None for NaN."""
+    return tuple(json.loads(rows.to_json(orient="records", double_precision=15)))
 
 
 def doubts(frame: pd.DataFrame) -> list[str]:

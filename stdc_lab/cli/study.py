@@ -15,17 +15,18 @@ Study = Annotated[
     Path,
     typer.Argument(metavar="DIR", help="The study's folder, as `stdc-lab search` leaves it; or its YAML: runs/NAME."),
 ]
+Json = Annotated[Path | None, typer.Option(metavar="FILE", help="Also write it to this file (- for stdout).")]
 
 
 @app.command("status")
-def status_command(study: Study) -> None:
+def status_command(study: Study, json: Json = None) -> None:
     """Say how far a study is: trials, what is under way, the time left, the front. Reads only; from any terminal.
 
-    Example: stdc-lab study status runs/quickstart
+    Example: stdc-lab study status runs/quickstart --json status.json
     """
     from stdc_lab.cli.status import print_status
 
-    print_status(_folder_of(study))
+    print_status(_folder_of(study), json_file=json)
 
 
 @app.command("retime")
@@ -80,9 +81,7 @@ def confirm_command(
 @app.command("pruning")
 def pruning_command(
     study: Study,
-    json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write it to this file (- for stdout).")
-    ] = None,
+    json: Json = None,
 ) -> None:
     """Say what stopping trainings on the way saved, would have saved and would have lost.
 

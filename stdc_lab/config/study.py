@@ -139,7 +139,7 @@ class StudyConfig(Value):
         return {name: preset(name) for name in self.references} | self.networks
 
     @property
-    def compared_with(self) -> tuple[str, ArchSpec] | None:
+    def latency_reference(self) -> tuple[str, ArchSpec] | None:
         """The network that all are timed beside, by its name, where the study asks for `latency_ratio`: the first that
         it names."""
         return next(iter(self.known_networks.items())) if "latency_ratio" in self.figures else None

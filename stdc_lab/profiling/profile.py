@@ -38,14 +38,14 @@ def profile(
     timed: bool = True,
     counters: bool = True,
     device: torch.device | None = None,
-    compared_with: tuple[str, ArchSpec] | None = None,
+    reference: tuple[str, ArchSpec] | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> ProfileResult:
     """Parameters, MACs by several counters, feature maps, part by part, and (if `timed`) the latency.
 
     `task`: the segmenter or the classifier. `heads`: also what the segmenter with these training heads costs; it is
     counted, the deployed network is timed. `depth`: 1 stages, 2 modules, 3 blocks as well. The latency is of untrained
-    weights, which cost the same. Size, batch, runtime, threads and duration are in `latency`. `compared_with`: a
+    weights, which cost the same. Size, batch, runtime, threads and duration are in `latency`. `reference`: a
     segmenter by name that is timed in turns with this one, in the same runtime; the result says how many times as fast
     as it this one is. `counters`: whether fvcore, thop and PyTorch's counter run too; theory always does.
 
@@ -59,7 +59,7 @@ def profile(
     result = count(network, config.size, heads=heads, depth=depth, counters=counters)
     if not timed:
         return result
-    measured = _measured(network, spec, compared_with, config, device, on_progress)
+    measured = _measured(network, spec, reference, config, device, on_progress)
     threads = config.threads or default_threads()
     return result.replace(latency=measured, environment=environment(device, threads, TIMING))
 
@@ -67,16 +67,16 @@ def profile(
 def _measured(
     network: FamilySegmenter | Classifier,
     spec: ArchSpec,
-    compared_with: tuple[str, ArchSpec] | None,
+    reference: tuple[str, ArchSpec] | None,
     config: LatencyConfig,
     device: torch.device,
     on_progress: Callable[[float], None] | None,
 ) -> LatencyResult:
-    if compared_with is None or compared_with[1].arch_id == spec.arch_id:
+    if reference is None or reference[1].arch_id == spec.arch_id:
         alone = measure_latency({"network": network}, config, device, on_progress)["network"]
-        same = {} if compared_with is None else {"reference": compared_with[0], "times_as_fast": 1.0}
+        same = {} if reference is None else {"reference": reference[0], "times_as_fast": 1.0}
         return alone.replace(**same)
-    name, other = compared_with
+    name, other = reference
     networks = {"network": network, name: build_model(other, network.num_classes)}
     return measure_latency(networks, config, device, on_progress, reference=name)["network"]
 

@@ -156,7 +156,7 @@ def read_record(folder: Path, key: str) -> TrialRecord | None:
 
 def study_profile_key(config: StudyConfig, arch_id: str, machine: Environment, num_classes: int) -> str:
     """The `profile_key` of a network as a study times it on this machine."""
-    beside = config.compared_with
+    beside = config.latency_reference
     return profile_key(
         arch_id,
         machine,

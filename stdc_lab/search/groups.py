@@ -25,7 +25,7 @@ def time_in_groups(
     config: LatencyConfig,
     num_classes: int,
     device: torch.device,
-    compared_with: tuple[str, ArchSpec] | None = None,
+    reference: tuple[str, ArchSpec] | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> dict[str, LatencyResult]:
     """Time networks, given and returned by their `arch_id`, in groups of at most `GROUP` that take turns within.
@@ -33,18 +33,18 @@ def time_in_groups(
     Every group times the same reference among its own, for the machine may be slower by the time that another group has
     its turn. With several groups a network's latency is how long it took over the reference in the same rounds, times
     the median of what the reference took in all groups; its interval is that of this ratio. A single group's latencies
-    are as they were measured. The reference is `compared_with` (a name and a network), or else the network of median
-    MACs. A latency of more than five times what MACs predict is measured once more; the lower of both stands, marked
-    where it is no more likely.
+    are as they were measured. `reference`: its name and network; left out, it is the network of median MACs. A latency
+    of more than five times what MACs predict is measured once more; the lower of both stands, marked where it is no
+    more likely.
     """
     macs = {arch_id: total_cost(spec, config.size, num_classes).macs for arch_id, spec in specs.items()}
     by_size = sorted(specs, key=lambda arch_id: (macs[arch_id], arch_id))
-    name, reference = compared_with or (by_size[len(by_size) // 2], specs[by_size[len(by_size) // 2]])
+    name, other = reference or (by_size[len(by_size) // 2], specs[by_size[len(by_size) // 2]])
     of_reference: list[LatencyResult] = []
     found: dict[str, LatencyResult] = {}
 
     def time(arch_ids: Sequence[str], begin: float, end: float) -> dict[str, LatencyResult]:
-        rest = [one for one in arch_ids if one != reference.arch_id]
+        rest = [one for one in arch_ids if one != other.arch_id]
         size = GROUP - 1
         groups = [rest[start : start + size] for start in range(0, len(rest), size)] or [[]]
         timed: dict[str, LatencyResult] = {}
@@ -54,18 +54,18 @@ def time_in_groups(
                 if on_progress is not None:
                     on_progress(begin + (end - begin) * (index + share) / len(groups))
 
-            networks = {reference.arch_id: build_model(reference, num_classes)}
+            networks = {other.arch_id: build_model(other, num_classes)}
             networks |= {arch_id: build_model(specs[arch_id], num_classes) for arch_id in group}
-            measured = measure_latency(networks, config, device, heard, reference=reference.arch_id)
+            measured = measure_latency(networks, config, device, heard, reference=other.arch_id)
             del networks  # before the next group is built
-            of_reference.append(measured.pop(reference.arch_id))
+            of_reference.append(measured.pop(other.arch_id))
             timed |= measured
         return timed
 
     def comparable() -> dict[str, LatencyResult]:
-        whole = {**found, reference.arch_id: _pooled(of_reference)}
+        whole = {**found, other.arch_id: _pooled(of_reference)}
         if len(of_reference) > 1:
-            reference_ms = whole[reference.arch_id].median_ms
+            reference_ms = whole[other.arch_id].median_ms
             whole |= {arch_id: _over(reference_ms, one) for arch_id, one in found.items()}
         return {one: whole[one].replace(reference=name) for one in specs}
 

@@ -110,7 +110,7 @@ def measure_cost(
             latency=study.latency,
             counters=False,
             device=device,
-            compared_with=study.compared_with,
+            reference=study.latency_reference,
         )
 
     cost = measure()

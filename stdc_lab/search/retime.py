@@ -83,7 +83,7 @@ def retime_study(
         screened = _screened_by_latency(study, config, here)
         specs = _architectures(finished, screened, say)
         classes = _num_classes(study, config, folder, finished, say)
-        measured = time_in_groups(specs, config.latency, classes, chosen, config.compared_with, on_progress)
+        measured = time_in_groups(specs, config.latency, classes, chosen, config.latency_reference, on_progress)
         made = [one.making_s for one in measured.values() if one.making_s is not None]
         if made:
             say(f"made in {config.latency}: {len(made)} in {sum(made):.0f} s, which no latency holds")

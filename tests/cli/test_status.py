@@ -1,5 +1,6 @@
 import fcntl
 import io
+import json
 import threading
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
+from stdc_lab.analysis.frame import load_study
 from stdc_lab.cli.status import is_at_work, print_status, sparkline
 from stdc_lab.cli.watching import ConsoleWatcher
 from stdc_lab.errors import StudyError
@@ -66,8 +68,10 @@ def test_the_status_of_a_study_before_during_and_after(crew: Crew, tmp_path: Pat
     assert isinstance(watcher.console.file, io.StringIO)
     drawn = watcher.console.file.getvalue()
     assert "GMACs" in drawn and "trial 1" in drawn  # the front and the trial under way
-    shown = in_process.stdc_lab("study", "status", tmp_path)
+    told = tmp_path / "status.json"
+    shown = in_process.stdc_lab("study", "status", tmp_path, "--json", told)
     assert shown.returncode == 0 and "2 of 2 trials trained" in " ".join(shown.stdout.split())
+    assert json.loads(told.read_text())["states"] == {"COMPLETE": 2}
 
 
 def test_what_another_timing_has_to_decide_is_said(tmp_path: Path) -> None:
@@ -86,6 +90,36 @@ def test_what_another_timing_has_to_decide_is_said(tmp_path: Path) -> None:
     assert " 12.0 " in after
     assert "? 1 trained: another timing has to say whether a bound on latency is met: study retime" in after
     assert "1 screened out on a noisy timing: study retime times them, and queues what may do" in after
+
+
+def test_the_status_as_json_holds_what_is_printed_and_null_for_what_was_not_measured(tmp_path: Path) -> None:
+    config = made_up_config(objectives=["miou", "macs"], constraints=["latency_ms <= 20"], trials=9)
+    with made_up_study(tmp_path, config) as study:
+        add_complete(study, tmp_path, config, miou=0.5, latency_ms=19.0, reference="stdc1")
+        add_complete(study, tmp_path, config, miou=0.25, latency_ms=12.0, params=some_params(2))
+        add_unfinished(study, config, TrialState.FAIL, reason="diverged")
+    done = in_process.stdc_lab("study", "status", tmp_path, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    status = json.loads(done.stdout)
+    assert (status["trained"], status["wanted"], status["at_work"]) == (2, 9, False)
+    assert status["states"] == {"COMPLETE": 2, "FAIL": 1}
+    assert status["running"] == [] and status["arms"] == []
+    assert status["seconds_left"] == pytest.approx(7 * load_study(tmp_path)["train_seconds"].median())
+    fast, known = status["networks"]
+    assert (fast["reference"], fast["miou"], fast["latency_ms"], fast["network_seeds"]) == (None, 0.25, 12.0, 1)
+    assert fast["network_low"] is None and fast["confirmed_miou"] is None
+    assert known["reference"] == "stdc1" and known["macs"] == load_study(tmp_path)["macs"][0]
+
+
+def test_the_status_of_a_plan_as_json_has_its_arms(tmp_path: Path) -> None:
+    config = made_up_config(plan={"arms": {"a": {}, "b": {"heads.detail_strides": []}}, "seeds": [0, 1]})
+    with made_up_study(tmp_path, config) as study:
+        for seed, miou in enumerate((0.5, 0.25)):
+            add_complete(study, tmp_path, config, miou=miou, latency_ms=19.0, arm="a", seed=seed)
+    status = json.loads(in_process.stdc_lab("study", "status", tmp_path, "--json", "-").stdout)
+    arms = {arm["arm"]: arm for arm in status["arms"]}
+    assert (arms["a"]["miou"], arms["a"]["seeds"], arms["a"]["control"]) == (0.375, 2, True)
+    assert (arms["b"]["miou"], arms["b"]["seeds"], arms["b"]["miou_difference"]) == (None, 0, None)
 
 
 def test_a_study_that_was_killed_is_not_at_work_and_the_status_changes_nothing(tmp_path: Path) -> None:

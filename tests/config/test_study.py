@@ -42,10 +42,10 @@ def test_objectives_have_their_usual_direction_unless_told_otherwise(tmp_path):
 
 def test_all_are_timed_beside_the_first_network_that_is_named_where_the_ratio_is_asked_for(tmp_path):
     own = "networks: {mine: {num_blocks: 3}}"
-    assert read(tmp_path, SPACE).compared_with is None
-    assert read(tmp_path, f"{SPACE}\nobjectives: [latency_ratio]").compared_with == ("stdc1", presets["stdc1"])
+    assert read(tmp_path, SPACE).latency_reference is None
+    assert read(tmp_path, f"{SPACE}\nobjectives: [latency_ratio]").latency_reference == ("stdc1", presets["stdc1"])
     bounded = read(tmp_path, f'{SPACE}\nconstraints: ["latency_ratio <= 1"]\nreferences: []\n{own}')
-    assert bounded.compared_with == ("mine", presets["stdc1"].replace(num_blocks=3))
+    assert bounded.latency_reference == ("mine", presets["stdc1"].replace(num_blocks=3))
 
 
 def test_constraints_say_by_what_share_they_are_broken(tmp_path):

@@ -129,9 +129,9 @@ def test_stdc1_is_the_network_of_the_paper():
     assert diagram.node("logits").lines == ("19 ch · 512×1024",)
     ups = {node.lines for node in diagram.nodes if node.kind == "resampling"}
     assert ups == {("↑ nearest", "32×64"), ("↑ nearest", "64×128"), ("↑ bilinear", "512×1024")}
-    assert behind(diagram, "decoder/fusion") == {"stage 3", "smoothing at 1/8"}
-    assert behind(diagram, "decoder/smoothing at 1/8") == {"smoothing at 1/16", "refinement at 1/16"}
-    assert behind(diagram, "decoder/smoothing at 1/16") == {"refinement at 1/32", "global context"}
+    assert behind(diagram, "decoder/fusion") == {"stage 3", "smoothing of 1/16"}
+    assert behind(diagram, "decoder/smoothing of 1/16") == {"smoothing of 1/32", "refinement at 1/16"}
+    assert behind(diagram, "decoder/smoothing of 1/32") == {"refinement at 1/32", "global context"}
     assert behind(diagram, "decoder/refinement at 1/16") == {"stage 4"}
     assert behind(diagram, "decoder/refinement at 1/32") == behind(diagram, "decoder/global context") == {"stage 5"}
     assert behind(diagram, "head") == {"fusion"}
@@ -180,7 +180,7 @@ def test_parts_stand_in_the_column_of_their_resolution(spec):
 
 def test_what_comes_from_a_coarser_column_stands_below_what_looks_at_the_backbone():
     diagram = network(presets["stdc1"])
-    rows = [diagram.node(f"decoder/{name}").y for name in ("fusion", "smoothing at 1/8", "smoothing at 1/16")]
+    rows = [diagram.node(f"decoder/{name}").y for name in ("fusion", "smoothing of 1/16", "smoothing of 1/32")]
     assert rows == sorted(rows)
     assert diagram.node("decoder/refinement at 1/32").y == diagram.node("decoder/refinement at 1/16").y == rows[0]
     assert diagram.node("stage 4").bottom < diagram.node("decoder/refinement at 1/16").top
@@ -188,7 +188,7 @@ def test_what_comes_from_a_coarser_column_stands_below_what_looks_at_the_backbon
 
 def test_a_spatial_path_feeds_the_fusion_in_place_of_stage_3():
     diagram = network(presets["stdc1_spatial_path"])
-    assert behind(diagram, "decoder/fusion") == {"spatial path", "smoothing at 1/8"}
+    assert behind(diagram, "decoder/fusion") == {"spatial path", "smoothing of 1/16"}
     assert behind(diagram, "decoder/spatial path") == {"image"}
     assert behind(diagram, "stage 4") == {"stage 3"}
     assert diagram.node("decoder/spatial path").kind == "path from the image"
@@ -205,7 +205,7 @@ def test_without_global_context_nothing_is_added_at_32():
     diagram = network(TWO)
     assert "decoder/global context" not in {node.key for node in diagram.nodes}
     assert sum(node.kind == "sum" for node in diagram.nodes) == 1
-    assert behind(diagram, "decoder/smoothing at 1/16") == {"refinement at 1/32"}
+    assert behind(diagram, "decoder/smoothing of 1/32") == {"refinement at 1/32"}
     assert "global" not in {band.label for band in diagram.bands}
 
 

@@ -79,9 +79,9 @@ class DecoderSpec(Decoder):
             path = "decoder/global context"
             pooled = run.conv_x(path, pooled_of(run, path, stage5), self.context_width, 1)
             context32 = run("sum", "decoder", context32, pooled)
-        path = "decoder/smoothing at 1/16"
+        path = "decoder/smoothing of 1/32"  # called, as its module is, by the stride of what goes in
         context16 = run.conv_x(path, run(up, path, context32, size=stage4.size), self.context_width, 3)
-        path = "decoder/smoothing at 1/8"
+        path = "decoder/smoothing of 1/16"
         both = run("sum", path, self._refinement(run, "decoder/refinement at 1/16", stage4), context16)
         context8 = run.conv_x(path, run(up, path, both, size=stage3.size), self.context_width, 3)
         detail = stage3
