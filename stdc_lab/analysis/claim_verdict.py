@@ -179,10 +179,10 @@ def with_holm(verdicts: Sequence[ClaimVerdict]) -> list[ClaimVerdict]:
 
     The family is of the verdicts that stand for a claim, each under its first protocol.
     """
-    family = [one for one in verdicts if one.p_value is not None and not one.explores]
-    adjusted = holm({one.claim: one.p_value for one in family if one.p_value is not None})
+    together = [one for one in verdicts if one.p_value is not None and not one.explores]
+    adjusted = holm({one.claim: one.p_value for one in together if one.p_value is not None})
     return [
-        one.replace(holds_in_family=adjusted[one.claim] <= FAMILY_ERROR) if one in family else one for one in verdicts
+        one.replace(holds_in_family=adjusted[one.claim] <= FAMILY_ERROR) if one in together else one for one in verdicts
     ]
 
 
