@@ -25,3 +25,7 @@ class StudyError(StdcLabError):
 
 class CheckpointError(StdcLabError):
     """A file of weights that cannot be read, trusted or fitted."""
+
+
+class ResultsError(StdcLabError):
+    """A table of results that cannot be judged as it is."""

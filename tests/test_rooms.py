@@ -32,7 +32,8 @@ RANKS = {
     "deploy": 8,
     "profiling": 9,
     "search": 10,
-    "cli": 11,
+    "claims": 11,
+    "cli": 12,
     "reporting": 7,
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")
@@ -79,6 +80,7 @@ def loaded_after(statement: str) -> set[str]:
         "import stdc_lab",
         "from stdc_lab import ArchSpec, presets, StudyConfig, read_study",
         "from stdc_lab import load_study, render_report",
+        "from stdc_lab import judge",
         "import stdc_lab.records, stdc_lab.data, stdc_lab.storage",
         "import stdc_lab.cli.main",
     ],

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedBase
 
 from stdc_lab.arch import ArchSpec
+from stdc_lab.config.claim import ExactClaim, MeasuredClaim, TrainedClaim, model_of
 from stdc_lab.config.data import kind_with
 from stdc_lab.config.plan import PlanConfig, space_of_plan
 from stdc_lab.config.recipe import RecipeConfig
@@ -79,6 +80,21 @@ def read_study(path: Path) -> StudyConfig:
 def read_recipe(path: Path) -> RecipeConfig:
     """A whole training's YAML. Raises `ConfigError`."""
     return read_value(path, RecipeConfig)
+
+
+def read_claim(path: Path) -> ExactClaim | MeasuredClaim | TrainedClaim:
+    """A claim's YAML. Raises `ConfigError`."""
+    content = read_yaml(path)
+    try:
+        model = model_of(content)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return typing.cast("ExactClaim | MeasuredClaim | TrainedClaim", read_value(path, model, content))
+
+
+def find_claims(folder: Path) -> dict[str, Path]:
+    """The claims of a folder: id → file, by name. The id of a claim is its file's name."""
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def read_arch(path: Path) -> ArchSpec:

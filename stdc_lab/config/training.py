@@ -39,6 +39,9 @@ class LossConfig(Value):
     """A pixel is hard if its own class gets a probability below this."""
     ohem_min_kept: Annotated[float, Field(gt=0, le=1)] = 1 / 16
     """At least this share of a batch's pixels counts, the hardest first."""
+    class_weights: Literal["none", "enet"] = "none"
+    """`enet`: each pixel's cross-entropy is weighted by 1/ln(1.02 + share of its class in the training labels), as ENet
+    did on CamVid (arXiv 1606.02147), and the mean is over the weights: rare classes are found sooner."""
     detail_target: Literal["released", "corrected"] = "released"
     """`corrected`: edges on both sides, none at ignored pixels, none at the image's border."""
     detail_target_strides: tuple[Literal[1, 2, 4], ...] = (1, 2, 4)
@@ -47,6 +50,12 @@ class LossConfig(Value):
     """Weights that fuse the strides: fixed, or trainable as released, which means that weight decay shrinks them."""
     detail_weighting: Literal["none", "balanced"] = "none"
     """`balanced`: each pixel's binary cross-entropy weighted by the share of the other class."""
+
+    @model_validator(mode="after")
+    def _one_choice_of_pixels(self) -> Self:
+        if self.class_weights != "none" and self.cross_entropy == "ohem":
+            raise ValueError("class_weights: enet goes with cross_entropy: mean; ohem chooses pixels by their loss")
+        return self
 
     @model_validator(mode="after")
     def _strides_once(self) -> Self:

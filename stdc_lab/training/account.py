@@ -95,7 +95,8 @@ def _missing_heads(recipe: RecipeConfig) -> dict[str, str]:
 
 def _loss(config: TrainConfig) -> str:
     loss = config.loss
-    said = f"cross-entropy: {loss.cross_entropy}; auxiliary × {loss.auxiliary:g}"
+    weighted = "" if loss.class_weights == "none" else f", classes weighted as {loss.class_weights} does"
+    said = f"cross-entropy: {loss.cross_entropy}{weighted}; auxiliary × {loss.auxiliary:g}"
     if not config.heads.detail_strides:
         return f"{said}; no detail guidance"
     heads = ", ".join(f"1/{stride}" for stride in config.heads.detail_strides)

@@ -20,14 +20,18 @@ THRESHOLD = 0.1
 DICE_SMOOTHING = 1.0
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, labelled: Tensor | float | None = None) -> Tensor:
+def cross_entropy(
+    logits: Tensor, labels: Tensor, labelled: Tensor | float | None = None, weights: Tensor | None = None
+) -> Tensor:
     """Mean cross-entropy of N×C×H×W logits over the labelled pixels of N×H×W labels; 0 if there are none.
 
-    labelled: what to divide by in place of this batch's own count, where it is a part of a larger one.
+    weights: of the C classes, float32; the mean is then over them. labelled: what to divide by in place of this
+    batch's own count (or sum of weights), where it is a part of a larger one.
     """
-    total = _pixel_losses(logits, labels).sum()
+    total = _pixel_losses(logits, labels, weights=weights).sum()
     if labelled is None:
-        labelled = (labels != IGNORE_LABEL).sum()
+        counted = labels != IGNORE_LABEL
+        labelled = counted.sum() if weights is None else weights[labels[counted].long()].sum()
     return total / torch.as_tensor(labelled, device=total.device).clamp(min=1)
 
 
@@ -105,10 +109,12 @@ def training_loss(
     *,
     labelled: Tensor | float | None = None,
     fusion_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
 ) -> Tensor:
     """The weighted sum of all terms that the network's heads call for.
 
-    labelled: labelled pixels of the whole batch over its number of parts, where this is one part of it.
+    labelled: labelled pixels of the whole batch (or the sum of their weights) over its number of parts, where this is
+    one part of it. class_weights: of the C classes, where the config asks for them.
     fusion_weights: of the detail targets' strides, where they are not fixed.
     """
 
@@ -116,7 +122,7 @@ def training_loss(
         if config.cross_entropy == "ohem":
             kept = int(labels.numel() * config.ohem_min_kept)
             return ohem_cross_entropy(logits.float(), labels, config.ohem_threshold, kept)
-        return cross_entropy(logits.float(), labels, labelled)
+        return cross_entropy(logits.float(), labels, labelled, class_weights)
 
     loss = config.main * pixels(output.logits)
     for auxiliary in output.auxiliary:
@@ -129,16 +135,18 @@ def training_loss(
     return loss
 
 
-def _pixel_losses(logits: Tensor, labels: Tensor, ignore_label: int = IGNORE_LABEL) -> Tensor:
+def _pixel_losses(
+    logits: Tensor, labels: Tensor, ignore_label: int = IGNORE_LABEL, weights: Tensor | None = None
+) -> Tensor:
     """Cross-entropy of every pixel, as a vector; 0 where it is ignored."""
     if logits.device.type == "cpu":
         # Channel by channel in memory: a third of the time of pixels as rows.
         return functional.cross_entropy(
-            logits.contiguous(), labels, ignore_index=ignore_label, reduction="none"
+            logits.contiguous(), labels, weights, ignore_index=ignore_label, reduction="none"
         ).flatten()
     # Pixels as rows: the two-dimensional kernel of CUDA is not deterministic, this one is.
     rows = logits.permute(0, 2, 3, 1).flatten(0, 2)
-    return functional.cross_entropy(rows, labels.flatten(), ignore_index=ignore_label, reduction="none")
+    return functional.cross_entropy(rows, labels.flatten(), weights, ignore_index=ignore_label, reduction="none")
 
 
 def _released_edges(labels: Tensor, stride: int) -> Tensor:

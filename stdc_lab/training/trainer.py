@@ -19,10 +19,11 @@ from torch import Tensor
 from stdc_lab.arch import ArchSpec
 from stdc_lab.arithmetic import TRAINING, computing
 from stdc_lab.config.training import OptimisationConfig, TrainConfig
-from stdc_lab.data import IGNORE_LABEL, Dataset, Pixels, batch_at, crop_size
+from stdc_lab.data import Dataset, Pixels, batch_at, crop_size
 from stdc_lab.machine import machine_lock
 from stdc_lab.nn import Segmenter, SegOutput, build_model
 from stdc_lab.records import CurvePoint, InitialWeights, TrainingOutcome, TrainResult
+from stdc_lab.training.class_weights import enet_weights, total_weight
 from stdc_lab.training.evaluate import evaluate
 from stdc_lab.training.losses import training_loss
 from stdc_lab.training.metrics import ConfusionMatrix
@@ -82,6 +83,11 @@ class Trainer(Stepper[Segmenter, TrainConfig]):
         self.dataset = dataset
         self.start = start or InitialWeights()
         """What the network's weights are at the beginning."""
+        self.class_weights: np.ndarray | None = None
+        """Of each class in the cross-entropy, where the config asks for them."""
+        if config.loss.class_weights == "enet":
+            self.class_weights = enet_weights(dataset.train.labels, len(dataset.class_names))
+        self._class_weights = None if self.class_weights is None else torch.from_numpy(self.class_weights).to(device)
 
     def make_batch(self, iteration: int, slots: range) -> tuple[Pixels, Pixels]:
         split, config = self.dataset.train, self.config
@@ -89,10 +95,17 @@ class Trainer(Stepper[Segmenter, TrainConfig]):
         return batch_at(split, config.augmentation, size, config.batch_size, self.seed, iteration, slots)
 
     def labelled(self, labels: np.ndarray) -> float:
-        return float((labels != IGNORE_LABEL).sum())
+        return total_weight(labels, self.class_weights)
 
     def loss(self, output: SegOutput, labels: Tensor, labelled: Tensor) -> Tensor:
-        return training_loss(output, labels, self.config.loss, labelled=labelled, fusion_weights=self.fusion_weights)
+        return training_loss(
+            output,
+            labels,
+            self.config.loss,
+            labelled=labelled,
+            fusion_weights=self.fusion_weights,
+            class_weights=self._class_weights,
+        )
 
     def evaluate(self) -> ConfusionMatrix:
         """Evaluate the validation set, as the configuration says."""

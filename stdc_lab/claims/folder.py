@@ -1,0 +1,89 @@
+"""Where claims are found, and what the folder of one holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from stdc_lab.analysis.claim_folder import CLAIM_FILE, Claim, table_path
+from stdc_lab.analysis.trainings_table import TrainingRow, read_table
+from stdc_lab.config.reading import find_claims, read_claim, yaml_text
+from stdc_lab.errors import ConfigError, StudyError
+from stdc_lab.files import write_text
+
+CLAIMS = Path("studies/claims")
+MAX_HEADER = 100_000
+
+
+@dataclass(frozen=True)
+class ClaimFolder:
+    """What is kept of a claim: `claim.yaml`, the ledger, a CSV for each protocol."""
+
+    claim: Claim
+    path: Path
+
+    def table(self, protocol: str) -> Path:
+        """The trainings of a protocol, or the figures of a claim without trainings."""
+        return table_path(self.path, protocol)
+
+    def keep(self) -> None:
+        """Write the claim as it is run."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / CLAIM_FILE, yaml_text(self.claim), StudyError)
+
+    @contextmanager
+    def lock(self) -> Iterator[bool]:
+        """Hold the claim alone; gives False where another process holds it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.path / ".lock")
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            yield False
+            return
+        except OSError as error:
+            raise StudyError(f"{self.path}: cannot be written: {error.strerror}; use another --out") from error
+        try:
+            yield True
+        finally:
+            lock.release()
+
+
+def chosen_claims(names: Sequence[str], kinds: Sequence[str], out: Path, folder: Path = CLAIMS) -> list[ClaimFolder]:
+    """The claims by their ids, or by the paths of their files, or all of a folder; of some kinds, or of all.
+
+    Raises `ConfigError` for a name that is neither, or two claims of one id.
+    """
+    files = find_claims(folder)
+    paths = []
+    for name in names:
+        if name.endswith((".yaml", ".yml")):
+            paths.append(Path(name))
+        elif name in files:
+            paths.append(files[name])
+        else:
+            there = ", ".join(files) or f"none was found in {folder}"
+            raise ConfigError(f"claim: got {name!r}; allowed: the path of a claim's YAML, or one of {there}")
+    if not names and not files:
+        raise ConfigError(f"{folder}: no claims here; run this where studies/claims is, or name the files of claims")
+    claims = [read_claim(path) for path in paths or files.values()]
+    ids = [claim.id for claim in claims]
+    twice = next((one for one in ids if ids.count(one) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{twice}: two claims of this id; give one of them another id")
+    return [ClaimFolder(claim, out / claim.id) for claim in claims if not kinds or claim.kind in kinds]
+
+
+def known_trainings(out: Path) -> dict[str, TrainingRow]:
+    """Every training in the tables of a folder of claims, by its key."""
+    rows: dict[str, TrainingRow] = {}
+    for path in sorted(out.glob("*/*.csv")):
+        with path.open(encoding="utf-8", errors="replace") as file:
+            header = file.readline(MAX_HEADER)
+        if "trial_key" in header.strip().split(","):
+            rows |= {row.trial_key: row for row in read_table(path)}
+    return rows

@@ -1,0 +1,89 @@
+"""Classes weighted as ENet does: against PyTorch's own weighted mean, in parts of a batch, and in a training."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from stdc_lab.arch import presets
+from stdc_lab.config.data import ScenesConfig
+from stdc_lab.config.training import LossConfig, TrainConfig
+from stdc_lab.data import IGNORE_LABEL
+from stdc_lab.errors import ConfigError
+from stdc_lab.nn import build_model
+from stdc_lab.records import trial_key
+from stdc_lab.training.class_weights import class_shares, enet_weights, total_weight
+from stdc_lab.training.losses import cross_entropy
+from stdc_lab.training.trainer import Trainer
+from tests.training.run.tiny import CPU, SPEC, halves
+
+LABELS = np.array([[[0, 0, 1], [1, 0, 255]], [[0, 2, 255], [0, 0, 0]]], np.uint8)
+
+
+def test_shares_are_of_labelled_pixels() -> None:
+    assert class_shares(LABELS, 4).tolist() == [0.7, 0.2, 0.1, 0]
+    assert class_shares(np.full((1, 2, 2), IGNORE_LABEL, np.uint8), 2).tolist() == [0, 0]
+
+
+def test_weights_are_enets() -> None:
+    wanted = [1 / math.log(1.02 + share) for share in (0.7, 0.2, 0.1, 0)]
+    assert enet_weights(LABELS, 4).tolist() == pytest.approx(wanted, rel=1e-6)
+    assert enet_weights(LABELS, 4)[3] == pytest.approx(50.5, abs=0.01)
+
+
+def test_the_mean_is_over_the_weights_as_pytorchs_is() -> None:
+    weights = torch.from_numpy(enet_weights(LABELS, 4))
+    logits, labels = (
+        torch.randn(2, 4, 2, 3, generator=torch.Generator().manual_seed(0)),
+        torch.from_numpy(LABELS).long(),
+    )
+    wanted = functional.cross_entropy(logits, labels, weights, ignore_index=IGNORE_LABEL)
+    torch.testing.assert_close(cross_entropy(logits, labels, weights=weights), wanted)
+    assert not torch.isclose(cross_entropy(logits, labels), wanted)
+
+
+def test_parts_of_a_batch_are_the_whole() -> None:
+    weights = enet_weights(LABELS, 4)
+    logits, labels = (
+        torch.randn(2, 4, 2, 3, generator=torch.Generator().manual_seed(0)),
+        torch.from_numpy(LABELS).long(),
+    )
+    share, tensor = total_weight(LABELS, weights) / 2, torch.from_numpy(weights)
+    parts = [cross_entropy(logits[one : one + 1], labels[one : one + 1], share, tensor) for one in range(2)]
+    torch.testing.assert_close(sum(parts) / 2, cross_entropy(logits, labels, weights=tensor))
+
+
+def test_without_weights_pixels_are_counted() -> None:
+    assert total_weight(LABELS, None) == 10
+    assert total_weight(LABELS, np.ones(4, np.float32)) == 10
+
+
+def test_a_training_weighs_by_its_training_labels() -> None:
+    dataset = halves()
+    config = TrainConfig(iterations=2, batch_size=2, warmup_iterations=1, evaluations=1, precision="float32")
+    losses = {}
+    for choice in ("none", "enet"):
+        wanted = config.replace(loss=LossConfig(class_weights=choice))
+        network = build_model(SPEC, len(dataset.class_names), wanted.heads, seed=0)
+        trainer = Trainer(network, dataset, wanted, 0, CPU)
+        if choice == "enet":
+            assert trainer.class_weights is not None
+            np.testing.assert_array_equal(
+                trainer.class_weights, enet_weights(dataset.train.labels, len(dataset.class_names))
+            )
+        losses[choice] = next(iter(trainer.steps()))[0]
+    assert losses["none"] != losses["enet"]
+
+
+def test_keys_of_trainings_without_weights_stay() -> None:
+    plain, data = TrainConfig(), ScenesConfig()
+    weighted = plain.replace(loss=LossConfig(class_weights="enet"))
+    assert trial_key(presets["stdc1"], plain, data, 0) == "9d031104bd4eaae8"
+    assert trial_key(presets["stdc1"], weighted, data, 0) != trial_key(presets["stdc1"], plain, data, 0)
+
+
+def test_hard_pixels_are_not_weighted_too() -> None:
+    with pytest.raises(ConfigError, match="class_weights: enet goes with cross_entropy: mean"):
+        LossConfig().replace(cross_entropy="ohem", class_weights="enet")
