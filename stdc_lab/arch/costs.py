@@ -146,6 +146,15 @@ def peak(done: Sequence[Operation], part: str | None = None) -> Peak:
     return Peak(elements, worst)
 
 
+def module_weights(in_channels: int, out_channels: int, num_blocks: int) -> float:
+    """The paper's formula for a module's convolution weights, without batch norm and depthwise convolution.
+
+    N·M/2 + (3·N²/2)·(1 + 1/2^(2n−3)) for M input and N output channels and n ≥ 2 blocks (section 3.1): M and N settle
+    it, and n hardly matters once it grows.
+    """
+    return out_channels * in_channels / 2 + 1.5 * out_channels**2 * (1 + 2.0 ** (3 - 2 * num_blocks))
+
+
 def _parts(done: Sequence[tuple[list[str], Operation]], fields: dict[int, Field], depth: int = 0) -> list[Part]:
     """The parts that operations belong to at a depth of their paths, in the order in which they first run."""
     inside: dict[str, list[tuple[list[str], Operation]]] = {}

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec, analyse, presets, total_cost
-from stdc_lab.arch.costs import Cost, NetworkCost, Part
+from stdc_lab.arch.costs import Cost, NetworkCost, Part, module_weights
 from stdc_lab.config.training import TrainingHeads
 from stdc_lab.nn import build_classifier, build_model
 from stdc_lab.nn.families.stdc import StdcModule
@@ -156,16 +156,13 @@ def test_the_papers_segmenters(name: str, gmacs: float, params: int) -> None:
 
 
 @given(st.integers(2, 8), st.integers(1, 512), st.integers(1, 8))
-def test_the_papers_formula_of_section_3_1_is_a_modules_convolution_weights(
-    blocks: int, wide: int, quarter: int
-) -> None:
+def test_the_papers_formula_is_a_modules_convolution_weights(blocks: int, wide: int, quarter: int) -> None:
     out = quarter * 2 ** (blocks - 1)
     spec = StdcSpec(widths=(4, wide, out, out, out), num_blocks=blocks)
     with torch.device("meta"):
         module = StdcModule(wide, spec.block_widths[0], spec.kernels, stride=1)
     weights = sum(p.numel() for name, p in module.named_parameters() if name.endswith("conv.weight"))
-    formula = out * wide / 2 + 1.5 * out**2 * (1 + 2.0 ** (3 - 2 * blocks))  # N·M/2 + 3·N²/2·(1 + 1/2^(2n−3))
-    assert formula == pytest.approx(weights)
+    assert module_weights(wide, out, blocks) == pytest.approx(weights)
 
 
 # --- receptive fields ---------------------------------------------------------------------------------------------
