@@ -71,3 +71,49 @@ def test_bad_input_is_one_message_with_the_file(tmp_path: Path, old: str, new: s
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     done = stdc_lab("judge", tmp_path / "nothing.csv", *ASKED)
     assert done.returncode == 2 and "nothing.csv: cannot be read: No such file" in done.stderr
+
+
+CLAIM = """
+id: guided
+kind: trained
+title: t
+statement: s
+source: x
+replication: {recipe: r}
+arms: {plain: {heads.detail_strides: []}, guided: {heads.detail_strides: [8]}}
+control: plain
+treatment: guided
+margin: 0.5
+assumed_sd: 0.5
+max_seeds: 16
+protocols: {scenes: {}}
+"""
+
+
+def test_a_claims_file_asks_the_question(tmp_path: Path) -> None:
+    table, claim = write(tmp_path / "results.csv"), tmp_path / "claim.yaml"
+    claim.write_text(CLAIM)
+    by_claim = stdc_lab("judge", table, "--claim", claim, "--metric", "val/mIoU", "--json", "-")
+    by_options = stdc_lab("judge", table, *ASKED, "--max-seeds", 16, "--json", "-")
+    assert by_claim.returncode == 0, by_claim.stderr
+    assert json.loads(by_claim.stdout) == json.loads(by_options.stdout)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--claim", "claim.yaml", "--margin", "1"), "--margin: the claim's file says this"),
+        (("--claim", "claim.yaml"), "no column 'miou'"),
+        (("--claim", "exact.yaml"), "exact.yaml: got a claim of kind exact; allowed: trained"),
+        (("--control", "plain"), "--treatment, --margin, --metric missing"),
+        ((*ASKED[:2], "--treatment", "plain", *ASKED[4:]), "are both 'plain'; allowed: two arms"),
+    ],
+)
+def test_a_question_that_is_none_is_refused(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+    (tmp_path / "claim.yaml").write_text(CLAIM)
+    head = CLAIM.split("arms:")[0].replace("trained", "exact")
+    (tmp_path / "exact.yaml").write_text(head + "computes: counts\nstated: {a: 1}\n")
+    given = [tmp_path / one if one.endswith(".yaml") else one for one in options]
+    done = stdc_lab("judge", write(tmp_path / "results.csv"), *given)
+    assert done.returncode == 2
+    assert said in done.stderr
