@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from stdc_lab.config.data import CamvidConfig
 from stdc_lab.data.classes import CLASS_COLOURS, CLASS_NAMES, IGNORE_LABEL
-from stdc_lab.data.files import Problem, read_lines, shown
+from stdc_lab.data.files import Problem, read_lines, read_names, shown
 from stdc_lab.data.labels import Colour, LabelCode
 from stdc_lab.data.source import FileSource, Pair, each_once
 from stdc_lab.errors import DataError
@@ -122,21 +122,12 @@ def _missing(folder: Path, pair: Pair, has_image: bool, has_labels: bool) -> lis
 
 def _read_names(path: Path, problems: list[Problem]) -> list[str]:
     """The names of a list, of which each line may also be a path or a pair of paths: only the first's name counts."""
-    names: list[str] = []
-    before = len(problems)
-    try:
-        for number, line in read_lines(path, "the name of a frame on each line"):
-            name = PurePosixPath(line.split()[0].replace("\\", "/")).name.removesuffix(".png")
-            if not name or not name.replace("_", "").replace("-", "").isalnum():
-                what = f"got {line[:200]!r}; allowed: the name of a frame, such as 0001TP_006690"
-                problems.append(Problem("split", f"{shown(path)}, line {number}", what))
-            else:
-                names.append(name)
-    except DataError as error:
-        problems.append(Problem("split", shown(path), str(error).removeprefix(f"{shown(path)}: ")))
-    if not names and len(problems) == before:
-        problems.append(Problem("split", shown(path), "got no line; allowed: the name of a frame on each line"))
-    return names
+
+    def name_of(line: str) -> str | None:
+        name = PurePosixPath(line.split()[0].replace("\\", "/")).name.removesuffix(".png")
+        return name if name.replace("_", "").replace("-", "").isalnum() else None
+
+    return read_names(path, "the name of a frame", name_of, "the name of a frame, such as 0001TP_006690", problems)
 
 
 def _by_drive(names: list[str], folder: Path, config: CamvidConfig, problems: list[Problem]) -> dict[str, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -63,6 +63,30 @@ def read_lines(path: Path, holds: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             yield number, line.strip()
+
+
+def read_names(
+    path: Path, holds: str, name_of: Callable[[str], str | None], allowed: str, problems: list[Problem]
+) -> list[str]:
+    """The names on the lines of a list; what is none of `allowed` (`name_of` gives None) is a problem, as is no line.
+
+    holds: what stands on each line.
+    """
+    names: list[str] = []
+    before = len(problems)
+    try:
+        for number, line in read_lines(path, f"{holds} on each line"):
+            name = name_of(line)
+            if name is None:
+                what = f"got {line[:200]!r}; allowed: {allowed}"
+                problems.append(Problem("split", f"{shown(path)}, line {number}", what))
+            else:
+                names.append(name)
+    except DataError as error:
+        problems.append(Problem("split", shown(path), str(error).removeprefix(f"{shown(path)}: ")))
+    if not names and len(problems) == before:
+        problems.append(Problem("split", shown(path), f"got no line; allowed: {holds} on each line"))
+    return names
 
 
 def size_and_time(folder: Path, path: str) -> tuple[int, int]:

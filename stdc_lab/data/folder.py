@@ -22,7 +22,7 @@ from stdc_lab.config.classes import ClassesFile
 from stdc_lab.config.data import PlainConfig
 from stdc_lab.config.reading import read_value
 from stdc_lab.data.classes import IGNORE_LABEL
-from stdc_lab.data.files import Problem, leaves_folder, read_lines, shown
+from stdc_lab.data.files import Problem, leaves_folder, read_names, shown
 from stdc_lab.data.kinds import Kind, in_folder
 from stdc_lab.data.labels import LabelCode
 from stdc_lab.data.source import FileSource, Pair, each_once
@@ -122,20 +122,10 @@ def _names_under(
 
 
 def _read_names(path: Path, problems: list[Problem]) -> list[str]:
-    names: list[str] = []
-    before = len(problems)
-    try:
-        for number, line in read_lines(path, "a name without ending on each line"):
-            if leaves_folder(line):
-                what = f"got {line[:200]!r}; allowed: a name inside {IMAGES}, without ending"
-                problems.append(Problem("split", f"{shown(path)}, line {number}", what))
-            else:
-                names.append(line)
-    except DataError as error:
-        problems.append(Problem("split", shown(path), str(error).removeprefix(f"{shown(path)}: ")))
-    if not names and len(problems) == before:
-        problems.append(Problem("split", shown(path), "got no line; allowed: a name without ending on each line"))
-    return names
+    def name_of(line: str) -> str | None:
+        return None if leaves_folder(line) else line
+
+    return read_names(path, "a name without ending", name_of, f"a name inside {IMAGES}, without ending", problems)
 
 
 def _pairs(

@@ -9,17 +9,13 @@ import numpy as np
 
 from stdc_lab.scenery.canvas import NEAREST, Canvas, Colour, Floats
 from stdc_lab.scenery.classes import BUILDING, FENCE, TREE
+from stdc_lab.scenery.things import Lining, Standing
 
 
 @dataclass(frozen=True)
-class Building:
+class Building(Lining):
     """A house along the street: a wall beside it, a gable towards the camera, perhaps a roof."""
 
-    side: float
-    """Metres from the road's middle to the wall, negative on the left."""
-    near: float
-    far: float
-    height: float
     roof: float
     """Metres from the eaves to the ridge; 0 is a flat roof."""
     colour: Colour
@@ -33,14 +29,6 @@ class Building:
     adjoins: bool
     """Whether another house stands against its gable, which then has no windows."""
     seed: int
-
-    @property
-    def depth(self) -> float:
-        return self.far
-
-    def shadow(self) -> Floats:
-        """Places (side, up, ahead) whose shadows enclose its own."""
-        return np.array([(self.side, up, z) for up in (0.0, self.height) for z in (self.near, self.far)])
 
     def paint(self, canvas: Canvas) -> None:
         near, far = max(self.near, NEAREST), self.far
@@ -119,23 +107,12 @@ class Building:
 
 
 @dataclass(frozen=True)
-class Block:
-    """A far house that faces the camera: a plain wall in the skyline."""
+class Block(Standing):
+    """A far house that faces the camera: a plain wall in the skyline, which begins at `side`."""
 
-    side: float
-    """Metres right of the road's middle, at its left edge."""
-    ahead: float
     width: float
     height: float
     colour: Colour
-
-    @property
-    def depth(self) -> float:
-        return self.ahead
-
-    def shadow(self) -> Floats:
-        """Too far for one."""
-        return np.empty((0, 3))
 
     def paint(self, canvas: Canvas) -> None:
         if not canvas.sees(self.side + 0.5 * self.width, self.ahead, 0.5 * self.width):
@@ -147,11 +124,9 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Tree:
+class Tree(Standing):
     """A trunk and foliage, both labelled tree; `crown` 0 is a bush."""
 
-    side: float
-    ahead: float
     trunk: float
     """Metres of bare trunk."""
     radius: float
@@ -163,12 +138,7 @@ class Tree:
     bark: Colour
     seed: int
 
-    @property
-    def depth(self) -> float:
-        return self.ahead
-
     def shadow(self) -> Floats:
-        """Places (side, up, ahead) whose shadows enclose its own."""
         middle, half = self.trunk + self.radius * self.stretch, self.radius * self.stretch * 0.8
         turn = np.array([(-1, 0), (-0.5, 0.9), (0.5, 0.9), (1, 0), (0.5, -0.9), (-0.5, -0.9)])
         return np.array([(self.side + 0.8 * self.radius * x, middle + half * y, self.ahead) for x, y in turn])
@@ -202,28 +172,17 @@ class Tree:
 
 
 @dataclass(frozen=True)
-class Fence:
+class Fence(Lining):
     """A piece of fence along the street.
 
     Railings are seen through, but the whole outline is labelled fence, gaps and all: so CamVid's annotators drew them.
     """
 
-    side: float
-    near: float
-    far: float
-    height: float
     kind: Literal["railings", "planks", "rail"]
     colour: Colour
 
-    @property
-    def depth(self) -> float:
-        return self.far
-
     def shadow(self) -> Floats:
-        """Places (side, up, ahead) whose shadows enclose its own; railings are too thin for one."""
-        if self.kind == "railings":
-            return np.empty((0, 3))
-        return np.array([(self.side, up, z) for up in (0.0, self.height) for z in (self.near, self.far)])
+        return np.empty((0, 3)) if self.kind == "railings" else super().shadow()  # railings are too thin
 
     def paint(self, canvas: Canvas) -> None:
         near, far = max(self.near, NEAREST), self.far

@@ -11,6 +11,7 @@ import numpy as np
 
 from stdc_lab.scenery.canvas import Canvas, Colour, Floats, Ink
 from stdc_lab.scenery.classes import POLE, SIGN, UNLABELLED
+from stdc_lab.scenery.things import Standing
 
 SignKind = Literal["limit", "order", "warning", "board", "lights", "back"]
 # Rim, face and mark of the round ones.
@@ -24,25 +25,17 @@ _DISCS: Mapping[SignKind, tuple[Colour, Colour, Colour]] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Pole:
+class Pole(Standing):
     """A lamp post, a traffic light's or a sign's pole: at least one pixel wide, however far."""
 
-    side: float
-    ahead: float
     height: float
     thickness: float
     arm: float
     """Metres of arm at the top, negative to the left; 0 without one."""
     colour: Colour
 
-    @property
-    def depth(self) -> float:
-        return self.ahead
-
     def shadow(self) -> Floats:
-        """Places (side, up, ahead) whose shadows enclose its own."""
-        half = self.thickness
-        return np.array([(self.side + x, up, self.ahead) for up in (0.0, self.height) for x in (-half, half)])
+        return self.shadow_of(self.height, self.thickness)
 
     def paint(self, canvas: Canvas) -> None:
         scale = canvas.camera.scale(self.ahead)
@@ -61,11 +54,9 @@ class Pole:
 
 
 @dataclass(frozen=True)
-class Sign:
+class Sign(Standing):
     """A sign's plate or a traffic light, on a pole that is a thing of its own."""
 
-    side: float
-    ahead: float
     up: float
     """Metres to the middle of the plate."""
     radius: float
@@ -75,10 +66,6 @@ class Sign:
     @property
     def depth(self) -> float:
         return self.ahead - 0.15
-
-    def shadow(self) -> Floats:
-        """Too small for one."""
-        return np.empty((0, 3))
 
     def paint(self, canvas: Canvas) -> None:
         if not canvas.sees(self.side, self.ahead, 2 * self.radius):
@@ -120,23 +107,15 @@ class Sign:
 
 
 @dataclass(frozen=True)
-class Clutter:
+class Clutter(Standing):
     """A bin, a box, a bench: something that no class names, labelled UNLABELLED."""
 
-    side: float
-    ahead: float
     width: float
     height: float
     colour: Colour
 
-    @property
-    def depth(self) -> float:
-        return self.ahead
-
     def shadow(self) -> Floats:
-        """Places (side, up, ahead) whose shadows enclose its own."""
-        half = 0.5 * self.width
-        return np.array([(self.side + x, up, self.ahead) for up in (0.0, self.height) for x in (-half, half)])
+        return self.shadow_of(self.height, 0.5 * self.width)
 
     def paint(self, canvas: Canvas) -> None:
         half = 0.5 * self.width

@@ -9,14 +9,13 @@ import numpy as np
 
 from stdc_lab.scenery.canvas import Canvas, Colour, Floats, Ink
 from stdc_lab.scenery.classes import CYCLIST, PEDESTRIAN
+from stdc_lab.scenery.things import Standing
 
 
 @dataclass(frozen=True)
-class Person:
+class Person(Standing):
     """Someone on foot, or on a bicycle, which is then part of the cyclist."""
 
-    side: float
-    ahead: float
     height: float
     coat: Colour
     trousers: Colour
@@ -28,14 +27,8 @@ class Person:
     """What is seen of the bicycle's length, -1 to 1: 0 from behind, 1 going right, -1 going left."""
     cycling: bool
 
-    @property
-    def depth(self) -> float:
-        return self.ahead
-
     def shadow(self) -> Floats:
-        """Places (side, up, ahead) whose shadows enclose its own."""
-        half = 0.22 + (0.5 * abs(self.turn) if self.cycling else 0.0)
-        return np.array([(self.side + x, up, self.ahead) for up in (0.0, self.height) for x in (-half, half)])
+        return self.shadow_of(self.height, 0.22 + (0.5 * abs(self.turn) if self.cycling else 0.0))
 
     def paint(self, canvas: Canvas) -> None:
         if not canvas.sees(self.side, self.ahead, 1.2):

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from stdc_lab.scenery.buildings import Block, Building, Fence, Tree
-from stdc_lab.scenery.canvas import Canvas, Floats
 from stdc_lab.scenery.crowd import draw_cyclists, draw_driving, draw_parked, draw_people, is_free
 from stdc_lab.scenery.furniture import Clutter, Pole, Sign, SignKind
 from stdc_lab.scenery.lot import Lot
 from stdc_lab.scenery.palette import COATS, LEAVES, METALS, ROOFS, WALLS, pick_tone, tone
+from stdc_lab.scenery.things import Thing
 
 END = 150.0
 """Metres to the end of the street; beyond it there is only a skyline."""
-
-
-class Thing(Protocol):
-    """Anything that stands in the street."""
-
-    @property
-    def depth(self) -> float:
-        """Metres ahead by which things are ordered, far to near."""
-
-    def shadow(self) -> Floats:
-        """K×3 places (side, up, ahead) whose shadows enclose its own."""
-
-    def paint(self, canvas: Canvas) -> None:
-        """Draws it, colours and labels."""
 
 
 @dataclass(frozen=True)
