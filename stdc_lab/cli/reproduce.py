@@ -47,6 +47,9 @@ def reproduce_command(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Run claims too that can hardly be decided; the ledger records it.")
     ] = False,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the table as Markdown (- for stdout).")
+    ] = None,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the verdicts to this file (- for stdout).")
     ] = None,
@@ -59,8 +62,9 @@ def reproduce_command(
     Example: stdc-lab reproduce detail_auxiliary --data camvid=../camvid --budget 2h
     """
     from stdc_lab.claims.folder import chosen_claims
-    from stdc_lab.cli.options import write_json
-    from stdc_lab.cli.verdicts import ReproduceWatcher, print_verdicts
+    from stdc_lab.cli.options import write_json, write_text
+    from stdc_lab.cli.tables import as_markdown
+    from stdc_lab.cli.verdicts import ReproduceWatcher, print_verdicts, verdict_table
 
     kinds = [kind for kind, wanted in (("exact", exact), ("measured", measured), ("trained", trained)) if wanted]
     seconds = None if budget is None else read_budget(budget)
@@ -71,12 +75,14 @@ def reproduce_command(
     from stdc_lab.hardware.devices import choose_device
 
     wanted = Wanted(seconds, seeds, not judge_only, anyway, jobs, protocol or ())
-    to_stdout = json is not None and str(json) == "-"
+    to_stdout = "-" in (str(json), str(markdown))
     with ReproduceWatcher() as watcher:
         done = reproduce(folders, out, wanted, choose_device(device), data=paths, watcher=watcher.watcher())
     content = jsonlib.dumps([verdict.model_dump(mode="json") for verdict in done.verdicts], indent=1)
     if json is not None:
         write_json(content, json)
+    if markdown is not None:
+        write_text(as_markdown(verdict_table(done.verdicts)), markdown, "--markdown")
     if not to_stdout:
         print_verdicts(done.verdicts)
         typer.echo(f"kept:   {out}\nnext:   stdc-lab report {out}")
