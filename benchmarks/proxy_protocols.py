@@ -68,6 +68,9 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "frames, batch 8, 400": _FRAMES | {"iterations": 400},
     "frames, batch 8, 400, rate 0.05": _FRAMES | {"iterations": 400, "learning_rate": 0.05},
     "frames, batch 8, 600": _FRAMES,
+    "crops, batch 8, images as they are": _CROPS | {"augmentation": {"crop": "128x160", "scale": [1, 1], "colour": 0}},
+    "frames, batch 8, 400, images as they are": _FRAMES
+    | {"iterations": 400, "augmentation": {"scale": [1, 1], "colour": 0}},
     "crops, batch 8, head rate × 5": _CROPS | {"decoder_rate_factor": 5},
 }
 """Each is what it differs in from the default training; 600 crops of 8 and 600 frames of 4 hold equally many pixels."""
@@ -191,25 +194,27 @@ def main(
     data: Annotated[list[str] | None, typer.Option(metavar="NAME=PATH", help="Where CamVid is: camvid=PATH.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each candidate.")] = 2,
     only: Annotated[list[str] | None, typer.Option(metavar="CANDIDATE", help="Only these, by name.")] = None,
+    arm: Annotated[list[str] | None, typer.Option(metavar="WIDTH", help="Only this width: wide or narrow.")] = None,
     table: Annotated[Path, typer.Option(help="The table, which grows.")] = ROOT / "reports/claims/protocols/camvid.csv",
     out: Annotated[Path, typer.Option(help="Folder of the trainings.")] = Path("runs/proxy_protocols"),
     show_only: Annotated[bool, typer.Option("--print", help="Train nothing: print what the table says.")] = False,
 ) -> None:
-    unknown = set(only or []) - set(CANDIDATES)
-    if unknown:
-        raise typer.BadParameter(f"got {', '.join(sorted(unknown))}; allowed: {', '.join(CANDIDATES)}")
+    for given, allowed in ((only, CANDIDATES), (arm, WIDTHS)):
+        unknown = set(given or []) - set(allowed)
+        if unknown:
+            raise typer.BadParameter(f"got {', '.join(sorted(unknown))}; allowed: {'; '.join(allowed)}")
     torch.set_num_threads(1)
     if not show_only:
         dataset = load_dataset(DATA, read_data_option(data or [], DATA.name))
         for seed in range(seeds):
             for candidate in only or CANDIDATES:
-                for arm in WIDTHS:
-                    if key_of(candidate, arm, seed) in set(read_table(table)["training"]):
+                for width in arm or WIDTHS:
+                    if key_of(candidate, width, seed) in set(read_table(table)["training"]):
                         continue
-                    row = train(candidate, arm, seed, dataset, out)
+                    row = train(candidate, width, seed, dataset, out)
                     add_row(table, row)
                     print(
-                        f"seed {seed}  {candidate:<34} {arm:<6}  mIoU {row['miou']:.4f}  {row['seconds']:.0f} s",
+                        f"seed {seed}  {candidate:<34} {width:<6}  mIoU {row['miou']:.4f}  {row['seconds']:.0f} s",
                         flush=True,
                     )
     show(read_table(table))
