@@ -56,6 +56,7 @@ _CROPS: dict[str, Any] = {
     "augmentation": {"crop": "128x160"},
 }
 _FRAMES = _CROPS | {"augmentation": {}}
+_AS_THEY_ARE = _FRAMES | {"iterations": 400, "augmentation": {"scale": [1, 1], "colour": 0}}
 CANDIDATES: dict[str, dict[str, Any]] = {
     "crops, batch 8": _CROPS,
     "frames, batch 4": _FRAMES | {"batch_size": 4},
@@ -68,12 +69,14 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "frames, batch 8, 400": _FRAMES | {"iterations": 400},
     "frames, batch 8, 400, rate 0.05": _FRAMES | {"iterations": 400, "learning_rate": 0.05},
     "frames, batch 8, 600": _FRAMES,
-    "crops, batch 8, images as they are": _CROPS | {"augmentation": {"crop": "128x160", "scale": [1, 1], "colour": 0}},
-    "frames, batch 8, 400, images as they are": _FRAMES
-    | {"iterations": 400, "augmentation": {"scale": [1, 1], "colour": 0}},
+    "frames, batch 8, 400, as they are": _AS_THEY_ARE,
+    "frames, batch 4, 800, as they are": _AS_THEY_ARE | {"batch_size": 4, "iterations": 800},
+    "frames, batch 8, 400, as they are, rate 0.05": _AS_THEY_ARE | {"learning_rate": 0.05},
+    "crops, batch 8, 600, as they are": _CROPS | {"augmentation": {"crop": "128x160", "scale": [1, 1], "colour": 0}},
     "crops, batch 8, head rate × 5": _CROPS | {"decoder_rate_factor": 5},
 }
-"""Each is what it differs in from the default training; 600 crops of 8 and 600 frames of 4 hold equally many pixels."""
+"""Each is what it differs in from the default training; 600 crops of 8 and 600 frames of 4 hold equally many pixels.
+As they are: images are mirrored and nothing else."""
 
 
 def training_of(candidate: str) -> TrainConfig:
