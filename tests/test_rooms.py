@@ -80,6 +80,7 @@ def loaded_after(statement: str) -> set[str]:
         "import stdc_lab",
         "from stdc_lab import ArchSpec, presets, StudyConfig, read_study",
         "from stdc_lab import load_study, render_report",
+        "from stdc_lab import judge",
         "import stdc_lab.records, stdc_lab.data, stdc_lab.storage",
         "import stdc_lab.cli.main",
     ],

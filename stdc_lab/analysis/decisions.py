@@ -19,7 +19,7 @@ UNDECIDED, SUPPORTED, CONTRADICTED, NO_DIFFERENCE = range(4)
 """Places in `VERDICTS`."""
 
 _REPETITIONS = 20_000
-_REPETITIONS_AHEAD = 4_000
+_REPETITIONS_AHEAD = 2_000
 
 
 def decide(low: np.ndarray, high: np.ndarray, margin: float, asserts: Asserts = "better") -> np.ndarray:
@@ -45,6 +45,22 @@ def decide(low: np.ndarray, high: np.ndarray, margin: float, asserts: Asserts = 
         found[within] = SUPPORTED
         found[(low > margin) | (high < -margin)] = CONTRADICTED
     return found
+
+
+def decide_stated(interval: tuple[float, float], *, stated: float, tolerance: float) -> VerdictText:
+    """What a measured figure's 95 % interval says of the figure that was stated: *supported* if all of it lies within
+    the tolerance around that, *contradicted* if it is wholly outside. The tolerance's ends count as within.
+
+    Raises `ResultsError` for a tolerance below 0, and for what is no finite number or no interval.
+    """
+    low, high = interval
+    if not (math.isfinite(stated) and math.isfinite(tolerance) and tolerance >= 0):
+        raise ResultsError(f"stated {stated}, tolerance {tolerance}; allowed: numbers, the tolerance 0 or above")
+    if not low <= high:
+        raise ResultsError(f"interval: got {low} to {high}; allowed: two numbers, the lower one first")
+    if stated - tolerance <= low and high <= stated + tolerance:
+        return "supported"
+    return "contradicted" if high < stated - tolerance or low > stated + tolerance else "undecided"
 
 
 def check_rule(margin: float, asserts: str) -> None:

@@ -23,9 +23,8 @@ def t_e_value(t: float, count: int, g: float = G) -> float:
     if count < 2:
         return 1.0
     grown, degrees = 1 + count * g, count - 1
-    if math.isinf(t):
-        return float(np.exp((count - 1) / 2 * math.log(grown)))
-    power = math.log1p(t**2 / degrees) - math.log1p(t**2 / (degrees * grown))
+    square = min(abs(t), 1e100) ** 2  # infinite where there is no spread; the ratio has a limit
+    power = math.log1p(square / degrees) - math.log1p(square / (degrees * grown))
     return float(np.exp(min(count / 2 * power - math.log(grown) / 2, 700.0)))
 
 

@@ -21,7 +21,14 @@ from stdc_lab.analysis.decisions import (
 )
 from stdc_lab.analysis.e_values import ENOUGH, anytime_interval, divergence_p_value, t_e_value
 from stdc_lab.analysis.results import ArmResults, arms_of, contrast_of
-from stdc_lab.analysis.sequential import ALPHA, FIRST_LOOK, check_max_seeds, one_look_interval, running, t_limits
+from stdc_lab.analysis.sequential import (
+    ALPHA,
+    FIRST_LOOK,
+    check_max_seeds,
+    one_look_interval,
+    repeated_intervals,
+    running,
+)
 from stdc_lab.analysis.verdict import BEYOND, ONE_LOOK, REPEATED, UNPAIRED, Direction, Look, Verdict
 from stdc_lab.errors import ResultsError
 
@@ -171,12 +178,12 @@ def _of_pairs(found: Sequence[ArmResults], asked: _Asked) -> Verdict:
 
 def _planned_looks(differences: np.ndarray, plan: int, asked: _Asked) -> tuple[Look, ...]:
     mean, error = running(differences[None])
-    half = t_limits(plan)[: mean.shape[1]] * error
-    found = decide(mean - half, mean + half, asked.margin, asked.asserts)[0].tolist()
-    rows = zip(mean[0].tolist(), error[0].tolist(), half[0].tolist(), found, strict=True)
+    low, high = repeated_intervals(differences[None], plan)
+    found = decide(low, high, asked.margin, asked.asserts)
+    rows = zip(*(part[0].tolist() for part in (mean, error, low, high, found)), strict=True)
     return tuple(
-        Look(seeds, centre, (centre - width, centre + width), _e_of(centre, scale, seeds), VERDICTS[text])
-        for seeds, (centre, scale, width, text) in enumerate(rows, start=FIRST_LOOK)
+        Look(seeds, centre, (start, end), _e_of(centre, scale, seeds), VERDICTS[text])
+        for seeds, (centre, scale, start, end, text) in enumerate(rows, start=FIRST_LOOK)
     )
 
 

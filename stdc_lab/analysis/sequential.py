@@ -182,6 +182,8 @@ def repeated_p_value(differences: Sequence[float] | np.ndarray, max_seeds: int) 
     return float(_ERRORS[low] * (_ERRORS[high] / _ERRORS[low]) ** apart)
 
 
-_ERRORS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 3e-4, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04)
-_ERRORS += (0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.99)
+_ERRORS = (
+    *(1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 3e-4, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04),
+    *(0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.99),
+)
 """Between which a repeated p-value is interpolated."""

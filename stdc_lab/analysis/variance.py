@@ -46,9 +46,7 @@ def variance_parts(
     names = [str(name) for name in frame.columns if str(name).startswith(CLASS_IOU)]
     whole = [name for name in names if not _is_missing(frame, name, list(weights), arm_column)]
     if len(whole) < 2:
-        raise ResultsError(
-            f"got {len(whole)} classes with an IoU in every training; allowed: two or more columns iou.…"
-        )
+        raise ResultsError(f"got {len(whole)} classes with an IoU in all trainings; allowed: two or more")
     table = np.stack(
         [
             contrast_of(arms_of(frame, list(weights), name, arm_column=arm_column, seed_column=seed_column), weights)

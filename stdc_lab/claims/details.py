@@ -66,6 +66,8 @@ def deployed_cost() -> dict[str, float]:
     same_arch_id: whether it has the identity of a network without. same_operations: whether it runs the same
     operations on the same shapes, in the same order. largest_logit_difference: of equal first weights, on noise.
     params_added: when deployed; params_added_in_training, training_macs_added_share: by the head at 1/8 while training.
+    released_macs_share: what the released network costs in inference, which runs all of its training heads, in
+    multiples of the deployed one.
     """
     spec = preset("stdc1")
     with_details, without = (
@@ -81,6 +83,7 @@ def deployed_cost() -> dict[str, float]:
     trained, alone = (
         total_cost(spec, num_classes=CLASSES, auxiliary=True, detail_strides=strides).macs for strides in ([8], [])
     )
+    released = total_cost(spec, num_classes=CLASSES, auxiliary=True, detail_strides=(2, 4, 8, 16)).macs
     return {
         "same_arch_id": deployed.spec.arch_id == plain.spec.arch_id,
         "same_operations": operations[0] == operations[1],
@@ -88,6 +91,7 @@ def deployed_cost() -> dict[str, float]:
         "params_added": _num_params(deployed) - _num_params(plain),
         "params_added_in_training": _num_params(with_details) - _num_params(without),
         "training_macs_added_share": trained / alone - 1,
+        "released_macs_share": released / total_cost(spec, num_classes=CLASSES).macs,
         "operations_compared": len(operations[0]),
     }
 

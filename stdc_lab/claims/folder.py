@@ -9,16 +9,14 @@ from pathlib import Path
 
 import filelock
 
+from stdc_lab.analysis.claim_folder import CLAIM_FILE, Claim, table_path
 from stdc_lab.analysis.trainings_table import TrainingRow, read_table
-from stdc_lab.config.claim import ExactClaim, MeasuredClaim, TrainedClaim
 from stdc_lab.config.reading import find_claims, read_claim, yaml_text
 from stdc_lab.errors import ConfigError, StudyError
 from stdc_lab.files import write_text
 
 CLAIMS = Path("studies/claims")
-REPORTS = Path("reports/claims")
-CLAIM_FILE, VERDICTS_FILE = "claim.yaml", "verdicts.json"
-Claim = ExactClaim | MeasuredClaim | TrainedClaim
+MAX_HEADER = 100_000
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class ClaimFolder:
 
     def table(self, protocol: str) -> Path:
         """The trainings of a protocol, or the figures of a claim without trainings."""
-        return self.path / f"{protocol}.csv"
+        return table_path(self.path, protocol)
 
     def keep(self) -> None:
         """Write the claim as it is run."""
@@ -84,7 +82,8 @@ def known_trainings(out: Path) -> dict[str, TrainingRow]:
     """Every training in the tables of a folder of claims, by its key."""
     rows: dict[str, TrainingRow] = {}
     for path in sorted(out.glob("*/*.csv")):
-        header = path.open(encoding="utf-8").readline()
+        with path.open(encoding="utf-8", errors="replace") as file:
+            header = file.readline(MAX_HEADER)
         if "trial_key" in header.strip().split(","):
             rows |= {row.trial_key: row for row in read_table(path)}
     return rows

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 
+from stdc_lab.analysis.decisions import plan_of, seeds_that_would_do
 from stdc_lab.analysis.ledger import now
 from stdc_lab.analysis.trainings_table import COMPLETE, DIVERGED, TrainingRow, whole_pairs
 from stdc_lab.config.claim import TrainedClaim
 from stdc_lab.config.recipe import RecipeConfig
 from stdc_lab.data import Dataset
-from stdc_lab.errors import StudyError
+from stdc_lab.errors import ConfigError, StudyError
 from stdc_lab.hardware.devices import choose_dtype
 from stdc_lab.hardware.environment import environment
 from stdc_lab.records import Circumstances, TrainResult, trial_key
@@ -42,6 +43,23 @@ def key_of(claim: TrainedClaim, protocol: str, arm: str, seed: int, here: Circum
     """The key of a training; without `here`, of what was asked for, whatever computes it."""
     wanted, plan = claim.protocols[protocol], claim.plan((seed,))
     return trial_key(plan.spec_of(arm), plan.training_of(arm, wanted.train), wanted.data, seed, here)
+
+
+def refuse_undecidable(claim: TrainedClaim, protocol: str) -> None:
+    """Raise `ConfigError` for a claim that its own plan can hardly decide, with the seeds that would do."""
+    seeds = claim.seeds_of(protocol)
+    asked = {"assumed_sd": claim.assumed_sd, "margin": claim.margin}
+    plan = plan_of(**asked, max_seeds=seeds, asserts=claim.asserts)
+    if plan.can_decide or claim.protocols[protocol].explores:
+        return
+    enough = seeds_that_would_do(**asked, asserts=claim.asserts)
+    advice = "no number of seeds would do: widen the margin" if enough is None else f"{enough} seeds would do"
+    raise ConfigError(
+        f"{claim.id}/{protocol}: cannot be decided with {seeds} seeds at assumed_sd {claim.assumed_sd:g} and margin "
+        f"{claim.margin:g}: no difference that matters is found with a chance of {plan.null_chance:.0%} where there is "
+        f"none, and twice the margin with {plan.decision_chance:.0%}; each should be a half. {advice[0].upper()}"
+        f"{advice[1:]}; --anyway runs it all the same, and the ledger records that"
+    )
 
 
 def check_rows(claim: TrainedClaim, protocol: str, rows: Iterable[TrainingRow], where: Path) -> None:

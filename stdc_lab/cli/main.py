@@ -10,7 +10,21 @@ from typing import Annotated
 
 import typer
 
-from stdc_lab.cli import arch, calibrate, data, evaluate, judge, predict, profile, report, search, study, train, weights
+from stdc_lab.cli import (
+    arch,
+    calibrate,
+    data,
+    evaluate,
+    judge,
+    predict,
+    profile,
+    report,
+    reproduce,
+    search,
+    study,
+    train,
+    weights,
+)
 from stdc_lab.cli.moved import refuse_moved
 from stdc_lab.errors import StdcLabError
 
@@ -39,6 +53,7 @@ app.command("predict")(predict.predict_command)
 app.command("judge")(judge.judge_command)
 app.command("report")(report.report_command)
 app.command("calibrate")(calibrate.calibrate_command)
+app.command("reproduce")(reproduce.reproduce_command)
 app.command("import")(weights.import_command)
 app.command("export")(weights.export_command)
 

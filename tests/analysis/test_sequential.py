@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import special, stats
 
+from stdc_lab import judge
 from stdc_lab.analysis.decisions import (
     NO_DIFFERENCE,
     SUPPORTED,
@@ -18,6 +20,7 @@ from stdc_lab.analysis.decisions import (
     chance_of_decision,
     chances,
     decide,
+    decide_stated,
     first_decisions,
     is_wrong,
     plan_of,
@@ -94,6 +97,26 @@ def test_a_test_that_is_not_made_for_looking_is_found_out(wrong_test: Intervals)
     assert wrong_rate(draws("normal", 1000), wrong_test, "better") > 0.1
 
 
+def wrong_rate_of_judge(tables: int) -> float:
+    wrong = 0
+    for differences in draws("normal", tables):
+        arms, seeds = np.repeat(["a", "b"], SEEDS), np.tile(np.arange(SEEDS), 2)
+        frame = pd.DataFrame({"arm": arms, "seed": seeds, "miou": [*np.zeros(SEEDS), *differences]})
+        found = judge(frame, control="a", treatment="b", metric="miou", margin=0.25, max_seeds=SEEDS).verdict
+        wrong += found in ("supported", "contradicted")
+    return wrong / tables
+
+
+def test_judge_itself_is_seldom_wrong() -> None:
+    assert wrong_rate_of_judge(300) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 300)
+
+
+@pytest.mark.parametrize("wrong_test", [by_plain_t, by_bootstrap])
+def test_judge_with_a_wrong_test_put_in_is_found_out(wrong_test: Intervals, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stdc_lab.analysis.judge.repeated_intervals", lambda differences, _: wrong_test(differences))
+    assert wrong_rate_of_judge(300) > 0.05 + 3 * math.sqrt(0.05 * 0.95 / 300)
+
+
 @pytest.mark.parametrize("seeds", [4, 5, 6, 8, 12, 32])
 def test_all_looks_together_err_in_5_percent_whatever_the_number_of_seeds(seeds: int) -> None:
     low, high = repeated_intervals(np.random.default_rng(seeds).standard_normal((40_000, seeds)), seeds)
@@ -161,6 +184,20 @@ RULES = [
 def test_what_an_interval_says(low: float, high: float, better: str, not_worse: str, equal: str) -> None:
     for asserts, expected in (("better", better), ("not_worse", not_worse), ("equal", equal)):
         assert VERDICTS[int(decide(np.asarray(low), np.asarray(high), 1.0, asserts))] == expected  # type: ignore[arg-type]
+
+
+def test_what_a_measured_interval_says_of_a_stated_figure() -> None:
+    said = {
+        ends: decide_stated(ends, stated=2.5, tolerance=0.25)
+        for ends in ((2.25, 2.75), (2.4, 2.8), (2.76, 3.0), (2.0, 2.24), (2.0, 2.25))
+    }
+    assert list(said.values()) == ["supported", "undecided", "contradicted", "contradicted", "undecided"]
+    assert decide_stated((8.0, 8.0), stated=8.0, tolerance=0) == "supported"
+    assert decide_stated((8.0, 8.0), stated=8.1, tolerance=0) == "contradicted"
+    with pytest.raises(ResultsError, match="interval: got nan to nan"):
+        decide_stated((math.nan, math.nan), stated=1, tolerance=0.1)
+    with pytest.raises(ResultsError, match=r"tolerance -1; allowed: numbers, the tolerance 0 or above"):
+        decide_stated((0, 1), stated=1, tolerance=-1)
 
 
 def test_the_first_look_that_decides_counts() -> None:

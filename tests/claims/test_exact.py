@@ -79,6 +79,10 @@ def test_the_papers_words_on_the_detail_target_fail_in_every_figure() -> None:
     assert found.against == ("largest_gradient", "combinations_stride_4_decides", "pixels_stride_4_decides")
 
 
+def test_the_released_network_runs_its_training_heads_all_the_same() -> None:
+    assert details.deployed_cost()["released_macs_share"] == pytest.approx(23.08 / 16.86, abs=1e-3)
+
+
 def test_all_exact_claims_together_take_seconds() -> None:
     started = time.process_time()
     for name in EXACT:

@@ -1,0 +1,90 @@
+"""What is kept of a claim, and the verdicts that follow from that alone: nothing is run, nothing is typed in."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from stdc_lab.analysis.claim_verdict import ClaimVerdict, judge_figures, judge_trained, with_holm
+from stdc_lab.analysis.ledger import Ledger, digest_of
+from stdc_lab.analysis.trainings_table import TrainingRow, read_table
+from stdc_lab.config.claim import ExactClaim, MeasuredClaim, TrainedClaim
+from stdc_lab.config.reading import read_claim
+from stdc_lab.errors import StudyError
+from stdc_lab.files import read_bytes, write_text
+
+CLAIM_FILE = "claim.yaml"
+FIGURES = "figures"
+"""The protocol of a claim without trainings."""
+Claim = ExactClaim | MeasuredClaim | TrainedClaim
+
+
+@dataclass(frozen=True)
+class KeptClaim:
+    """A claim as it was run, and all that came of it."""
+
+    claim: Claim
+    folder: Path
+    ledger: Ledger
+    rows: Mapping[str, list[TrainingRow]]
+    """Trainings by protocol."""
+    figures: pd.DataFrame | None
+    verdicts: tuple[ClaimVerdict, ...]
+    """One a protocol; the first stands for the claim."""
+
+
+def table_path(folder: Path, protocol: str) -> Path:
+    """The trainings of a protocol, or the figures of a claim without trainings."""
+    return folder / f"{protocol}.csv"
+
+
+def holds_claims(folder: Path) -> bool:
+    """Whether claims are kept in folders of this one."""
+    return any(folder.glob(f"*/{CLAIM_FILE}"))
+
+
+def read_claim_folder(folder: Path) -> KeptClaim:
+    """The claim that a folder holds, judged anew. Raises `StdcLabError` for what cannot be read or judged."""
+    claim, ledger = read_claim(folder / CLAIM_FILE), Ledger(folder)
+    digest = digest_of(claim)
+    if not isinstance(claim, TrainedClaim):
+        figures = read_figures(table_path(folder, FIGURES))
+        verdict = judge_figures(claim, figures, FIGURES, ledger.changed(FIGURES, digest))
+        return KeptClaim(claim, folder, ledger, {}, figures, (verdict,))
+    rows = {name: read_table(table_path(folder, name)) for name in claim.protocols}
+    verdicts = tuple(judge_trained(claim, name, found, ledger.changed(name, digest)) for name, found in rows.items())
+    return KeptClaim(claim, folder, ledger, rows, None, verdicts)
+
+
+def read_claims_folder(folder: Path) -> list[KeptClaim]:
+    """All claims that a folder of claims holds, by name. Raises `StudyError` if there is none."""
+    kept = [read_claim_folder(path.parent) for path in sorted(folder.glob(f"*/{CLAIM_FILE}"))]
+    if not kept:
+        raise StudyError(f"{folder}: no claims here: stdc-lab reproduce puts them into reports/claims")
+    judged = iter(with_holm([verdict for one in kept for verdict in one.verdicts]))
+    return [
+        KeptClaim(one.claim, one.folder, one.ledger, one.rows, one.figures, tuple(next(judged) for _ in one.verdicts))
+        for one in kept
+    ]
+
+
+def write_figures(path: Path, figures: pd.DataFrame) -> None:
+    """Write the figures of a claim without trainings as CSV, with all their digits."""
+    text = io.StringIO()
+    figures.to_csv(text, index=False, lineterminator="\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text.getvalue(), StudyError)
+
+
+def read_figures(path: Path) -> pd.DataFrame | None:
+    """What `write_figures` wrote; None if nothing is there. Raises `StudyError`."""
+    if not path.exists():
+        return None
+    try:
+        return pd.read_csv(io.BytesIO(read_bytes(path)))
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path}: no table of figures: {error}; restore it, or move it away") from error

@@ -1,0 +1,248 @@
+"""Run what claims still need, where a decision is nearest, and judge them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from stdc_lab.analysis.claim_folder import FIGURES, read_figures, write_figures
+from stdc_lab.analysis.claim_verdict import NOT_RUN, UNDECIDED, ClaimVerdict, judge_figures, judge_trained, with_holm
+from stdc_lab.analysis.ledger import Ledger, digest_of
+from stdc_lab.analysis.stated import frame_of
+from stdc_lab.analysis.trainings_table import TrainingRow, read_table, write_table
+from stdc_lab.claims.exact import compute
+from stdc_lab.claims.folder import ClaimFolder, known_trainings
+from stdc_lab.claims.measured import measure
+from stdc_lab.claims.trained import Bench, check_rows, next_seed, refuse_undecidable, train_arm
+from stdc_lab.config.claim import FIRST_LOOK, ExactClaim, MeasuredClaim, TrainedClaim
+from stdc_lab.config.data import DataConfig
+from stdc_lab.data import Dataset, load_dataset
+from stdc_lab.errors import DataError, StdcLabError
+from stdc_lab.hardware.environment import environment
+from stdc_lab.records.keys import DRAWS_VERSION
+from stdc_lab.training import Progress
+
+GUESSED_STEP_S = 0.2
+
+
+@dataclass
+class Watcher:
+    """Who is told of what happens; each does nothing unless it is replaced."""
+
+    progress: Callable[[str, Progress], None] = lambda what, progress: None
+    measuring: Callable[[str, float], None] = lambda what, share: None
+    data: Callable[[str, int, int], None] = lambda what, done, total: None
+    judged: Callable[[ClaimVerdict], None] = lambda verdict: None
+    problem: Callable[[str], None] = lambda said: None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How much may be run."""
+
+    budget_s: float | None = None
+    """No training is begun that would end after so long."""
+    seeds: int | None = None
+    """At most so many pairs in all for each protocol."""
+    run: bool = True
+    """Whether anything is run: otherwise what is there is judged."""
+    anyway: bool = False
+    """Whether claims that cannot be decided are run all the same."""
+    protocols: Sequence[str] = ()
+    """Only these of a trained claim's protocols; all if there are none."""
+
+
+@dataclass
+class Reproduced:
+    """What came of it."""
+
+    verdicts: list[ClaimVerdict]
+    problems: list[str] = field(default_factory=list)
+    """What the user has to act upon; everything else was judged all the same."""
+    trained: int = 0
+
+
+@dataclass
+class _Work:
+    """A protocol of a trained claim, and how far it is."""
+
+    folder: ClaimFolder
+    claim: TrainedClaim
+    protocol: str
+    ledger: Ledger
+    rows: list[TrainingRow]
+    verdict: ClaimVerdict
+
+    @property
+    def decided(self) -> bool:
+        return self.verdict.verdict not in (UNDECIDED, NOT_RUN)
+
+    def pairs_left(self, seeds: int | None) -> int:
+        """How many more pairs are expected to decide; 0 if no more are wanted."""
+        limit = self.claim.seeds_of(self.protocol) if seeds is None else seeds
+        left = limit - self.verdict.pairs
+        if self.decided or left <= 0:
+            return 0
+        return min(left, max(FIRST_LOOK - self.verdict.pairs, self.verdict.more_seeds or 1, 1))
+
+
+def reproduce(
+    folders: Sequence[ClaimFolder],
+    out: Path,
+    wanted: Wanted,
+    device: torch.device,
+    *,
+    data: Mapping[str, Path] | None = None,
+    runs: Path = Path("runs/claims"),
+    watcher: Watcher | None = None,
+) -> Reproduced:
+    """Judge the claims, running what is missing of them; called again, go on.
+
+    What is in the tables of `out` is done: no checkpoint is asked for. What cannot be run is a problem of that claim
+    alone. Ctrl-C keeps every finished training, and the state of the one under way.
+    """
+    watcher = watcher or Watcher()
+    done = Reproduced([])
+    started = time.monotonic()
+    with ExitStack() as stack:
+        works: list[_Work] = []
+        for folder in folders:
+            try:
+                if not stack.enter_context(folder.lock()):
+                    done.problems.append(f"{folder.claim.id}: another process is at work on it; left alone")
+                elif isinstance(folder.claim, TrainedClaim):
+                    works += _works(folder, folder.claim, wanted)
+                else:
+                    done.verdicts.append(_stated(folder, folder.claim, wanted, device, watcher))
+                    watcher.judged(done.verdicts[-1])
+            except StdcLabError as error:
+                done.problems.append(f"{folder.claim.id}: {error}")
+        if wanted.run:
+            bench = Bench(device, runs, known_trainings(out), watcher.progress)
+            _run(works, wanted, done, bench, data or {}, started, watcher)
+        done.verdicts += [work.verdict for work in works]
+    done.verdicts = with_holm(done.verdicts)
+    return done
+
+
+def _works(folder: ClaimFolder, claim: TrainedClaim, wanted: Wanted) -> list[_Work]:
+    works = []
+    for protocol in claim.protocols:
+        if wanted.protocols and protocol not in wanted.protocols:
+            continue
+        ledger, rows = Ledger(folder.path), read_table(folder.table(protocol))
+        check_rows(claim, protocol, rows, folder.table(protocol))
+        if wanted.run and not wanted.anyway and ledger.beginning(protocol) is None:
+            refuse_undecidable(claim, protocol)
+        verdict = judge_trained(claim, protocol, rows, ledger.changed(protocol, digest_of(claim)))
+        works.append(_Work(folder, claim, protocol, ledger, rows, verdict))
+    return works
+
+
+def _run(
+    works: Sequence[_Work],
+    wanted: Wanted,
+    done: Reproduced,
+    bench: Bench,
+    data: Mapping[str, Path],
+    started: float,
+    watcher: Watcher,
+) -> None:
+    datasets: dict[DataConfig, Dataset] = {}
+    open_ = list(works)
+    while open_:
+        open_ = [work for work in open_ if work.pairs_left(wanted.seeds)]
+        if not open_:
+            return
+        work = min(open_, key=lambda one: one.pairs_left(wanted.seeds) * len(one.claim.arms) * _expected_s(one))
+        try:
+            dataset = _dataset(work, datasets, data, watcher)
+            if not _pair(work, wanted, dataset, bench, started, done):
+                return
+        except StdcLabError as error:
+            done.problems.append(f"{work.claim.id}/{work.protocol}: {error}")
+            open_.remove(work)
+            continue
+        watcher.judged(work.verdict)
+
+
+def _dataset(work: _Work, datasets: dict[DataConfig, Dataset], data: Mapping[str, Path], watcher: Watcher) -> Dataset:
+    config = work.claim.protocols[work.protocol].data
+    if config not in datasets:
+        if not config.made_here and config.name not in data:
+            raise DataError(f"not run on: needs --data {config.name}=PATH")
+        datasets[config] = load_dataset(config, data.get(config.name), progress=watcher.data)
+    dataset = datasets[config]
+    for row in work.rows:
+        if row.contents != dataset.contents:
+            raise DataError(
+                f"its table was trained on other images or labels of {config.name} ({row.contents}) than these "
+                f"({dataset.contents}): give the --data it was begun with, or use another --out"
+            )
+    return dataset
+
+
+def _pair(work: _Work, wanted: Wanted, dataset: Dataset, bench: Bench, started: float, done: Reproduced) -> bool:
+    """Train what the next seed lacks and judge; False if the budget is spent."""
+    claim, protocol, folder = work.claim, work.protocol, work.folder
+    digest = digest_of(claim)
+    inputs = {"contents": dataset.contents, "draws": str(DRAWS_VERSION), "stdc_lab": version("stdc_lab")}
+    reason = "asked for by --anyway" if wanted.anyway else None
+    work.ledger.begin(protocol, digest, inputs, reason)
+    if work.ledger.changed(protocol, digest) is None:
+        folder.keep()
+    seed = next_seed(claim, work.rows)
+    here = environment(bench.device, torch.get_num_threads()).fingerprint
+    for arm in claim.arms:
+        if any(row.arm == arm and row.seed == seed and row.fingerprint == here for row in work.rows):
+            continue
+        if wanted.budget_s is not None and time.monotonic() - started + _seconds(work) > wanted.budget_s:
+            return False
+        row = train_arm(claim, protocol, arm, seed, dataset, bench)
+        work.rows = [one for one in work.rows if (one.arm, one.seed) != (arm, seed)] + [row]
+        write_table(folder.table(protocol), work.rows, list(claim.arms))
+        done.trained += 1
+    changed = work.ledger.changed(protocol, digest, inputs)
+    work.verdict = judge_trained(claim, protocol, work.rows, changed)
+    found = work.verdict
+    work.ledger.look(protocol, digest, found.pairs, found.verdict, found.effect, found.interval, found.e_value)
+    return True
+
+
+def _seconds(work: _Work) -> float:
+    """What a training of it takes, by those that are done; 0 where nobody knows."""
+    known = [row.seconds for row in work.rows if row.seconds is not None]
+    return max(known[-4:], default=0.0)
+
+
+def _expected_s(work: _Work) -> float:
+    """The same, with a guess where nobody knows: it only settles which claim comes first."""
+    return _seconds(work) or GUESSED_STEP_S * work.claim.protocols[work.protocol].train.iterations
+
+
+def _stated(
+    folder: ClaimFolder, claim: ExactClaim | MeasuredClaim, wanted: Wanted, device: torch.device, watcher: Watcher
+) -> ClaimVerdict:
+    """Compute or measure the figures of a claim and judge them. Raises `StdcLabError`."""
+    ledger, digest, table = Ledger(folder.path), digest_of(claim), folder.table(FIGURES)
+    figures = read_figures(table)
+    if wanted.run and (isinstance(claim, ExactClaim) or figures is None):
+        ledger.begin(FIGURES, digest, {"stdc_lab": version("stdc_lab")})
+        if ledger.changed(FIGURES, digest) is None:
+            folder.keep()
+        if isinstance(claim, ExactClaim):
+            figures = frame_of(compute(claim))
+        else:
+            figures = measure(claim, device, partial(watcher.measuring, claim.id))
+        write_figures(table, figures)
+    verdict = judge_figures(claim, figures, FIGURES, ledger.changed(FIGURES, digest))
+    if figures is not None:
+        ledger.look(FIGURES, digest, 0, verdict.verdict)
+    return verdict
