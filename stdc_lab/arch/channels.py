@@ -20,16 +20,24 @@ def split_channels(width: int, num_blocks: int, ratio: float, multiple: int = 1)
     large enough for that. Whole numbers all the way: the answer, and with it `arch_id`, is the same on every machine.
     """
     units = width // multiple
+    shares, total = _shares(num_blocks, ratio)
+    exact = [divmod(units * share, total) for share in shares]
+    split = [given or 1 for given, _ in exact]
+    missing = units - sum(split)
+    if missing > 0:
+        # The sort is stable: of equal remainders the first comes first.
+        remainders = [rest if given else rest - total for given, rest in exact]
+        for place in sorted(range(num_blocks), key=remainders.__getitem__, reverse=True)[:missing]:
+            split[place] += 1
+    for _ in range(-missing):
+        split[split.index(max(split))] -= 1
+    return tuple([given * multiple for given in split])
+
+
+@lru_cache(maxsize=4096)
+def _shares(num_blocks: int, ratio: float) -> tuple[list[int], int]:
+    """The blocks' shares in whole numbers, and their sum: the same for modules of any width."""
     over, under = float(ratio).as_integer_ratio()
     shares = [over**i * under ** (num_blocks - 2 - i) for i in range(num_blocks - 1)]
     shares.append(shares[-1])
-    total = sum(shares)
-    split = [max(1, units * share // total) for share in shares]
-    remainders = [units * share - total * given for share, given in zip(shares, split, strict=True)]
-    by_remainder = sorted(range(num_blocks), key=lambda i: (-remainders[i], i))
-    missing = units - sum(split)
-    for i in range(missing):
-        split[by_remainder[i % num_blocks]] += 1
-    for _ in range(-missing):
-        split[split.index(max(split))] -= 1
-    return tuple(given * multiple for given in split)
+    return shares, sum(shares)

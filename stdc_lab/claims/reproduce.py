@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,10 +17,19 @@ from stdc_lab.analysis.claim_verdict import NOT_RUN, UNDECIDED, ClaimVerdict, ju
 from stdc_lab.analysis.ledger import Ledger, digest_of
 from stdc_lab.analysis.stated import frame_of
 from stdc_lab.analysis.trainings_table import TrainingRow, read_table, write_table
+from stdc_lab.claims.crew import Crew, Task, crew_of, train_together
 from stdc_lab.claims.exact import compute
 from stdc_lab.claims.folder import ClaimFolder, known_trainings
 from stdc_lab.claims.measured import measure
-from stdc_lab.claims.trained import Bench, check_rows, next_seed, refuse_undecidable, train_arm
+from stdc_lab.claims.trained import (
+    Bench,
+    check_rows,
+    circumstances_of,
+    key_of,
+    next_seed,
+    refuse_undecidable,
+    train_arm,
+)
 from stdc_lab.config.claim import FIRST_LOOK, ExactClaim, MeasuredClaim, TrainedClaim
 from stdc_lab.config.data import DataConfig
 from stdc_lab.data import Dataset, load_dataset
@@ -55,6 +64,8 @@ class Wanted:
     """Whether anything is run: otherwise what is there is judged."""
     anyway: bool = False
     """Whether claims that cannot be decided are run all the same."""
+    jobs: int = 1
+    """How many arms of a seed are trained at once, each in a process of its own."""
     protocols: Sequence[str] = ()
     """Only these of a trained claim's protocols; all if there are none."""
 
@@ -126,7 +137,7 @@ def reproduce(
                 done.problems.append(f"{folder.claim.id}: {error}")
         if wanted.run:
             bench = Bench(device, runs, known_trainings(out), watcher.progress)
-            _run(works, wanted, done, bench, data or {}, started, watcher)
+            _Trainings(wanted, done, bench, data or {}, watcher, started).run(works)
         done.verdicts += [work.verdict for work in works]
     done.verdicts = with_holm(done.verdicts)
     return done
@@ -146,74 +157,93 @@ def _works(folder: ClaimFolder, claim: TrainedClaim, wanted: Wanted) -> list[_Wo
     return works
 
 
-def _run(
-    works: Sequence[_Work],
-    wanted: Wanted,
-    done: Reproduced,
-    bench: Bench,
-    data: Mapping[str, Path],
-    started: float,
-    watcher: Watcher,
-) -> None:
-    datasets: dict[DataConfig, Dataset] = {}
-    open_ = list(works)
-    while open_:
-        open_ = [work for work in open_ if work.pairs_left(wanted.seeds)]
-        if not open_:
+class _Trainings:
+    """Trains what protocols lack, pair by pair, and judges after every pair."""
+
+    def __init__(
+        self, wanted: Wanted, done: Reproduced, bench: Bench, data: Mapping[str, Path], watcher: Watcher, started: float
+    ) -> None:
+        self.wanted, self.done, self.bench, self.data = wanted, done, bench, data
+        self.watcher, self.started = watcher, started
+        self.datasets: dict[DataConfig, Dataset] = {}
+
+    def run(self, works: Sequence[_Work]) -> None:
+        """Take the protocol whose decision is nearest, train a pair, and so on, until none is left or time is up."""
+        failed: list[_Work] = []
+        with crew_of(self.wanted.jobs) as crew:
+            while True:
+                left = {id(one): one.pairs_left(self.wanted.seeds) for one in works}
+                open_ = [one for one in works if left[id(one)] and one not in failed]
+                if not open_:
+                    return
+                work = min(open_, key=lambda one: left[id(one)] * len(one.claim.arms) * _expected_s(one))
+                try:
+                    if not self._pair(work, crew):
+                        return
+                except StdcLabError as error:
+                    self.done.problems.append(f"{work.claim.id}/{work.protocol}: {error}")
+                    failed.append(work)
+                else:
+                    self.watcher.judged(work.verdict)
+
+    def _pair(self, work: _Work, crew: Crew | None) -> bool:
+        """Train what the next seed lacks and judge; False if the budget is spent."""
+        claim, protocol, folder, dataset = work.claim, work.protocol, work.folder, self._dataset(work)
+        digest = digest_of(claim)
+        inputs = {"contents": dataset.contents, "draws": str(DRAWS_VERSION), "stdc_lab": version("stdc_lab")}
+        work.ledger.begin(protocol, digest, inputs, "asked for by --anyway" if self.wanted.anyway else None)
+        if work.ledger.changed(protocol, digest) is None:
+            folder.keep()
+        seed = next_seed(claim, work.rows)
+        here = environment(self.bench.device, torch.get_num_threads()).fingerprint
+        trained = {row.arm for row in work.rows if row.seed == seed and row.fingerprint == here}
+        lacking = [arm for arm in claim.arms if arm not in trained]
+        for first in range(0, len(lacking), self.wanted.jobs):
+            budget_s, passed_s = self.wanted.budget_s, time.monotonic() - self.started
+            if budget_s is not None and passed_s + _seconds(work) > budget_s:
+                return False
+            for row in self._train(work, lacking[first : first + self.wanted.jobs], seed, dataset, crew):
+                self.bench.known[row.trial_key] = row
+                work.rows = [one for one in work.rows if (one.arm, one.seed) != (row.arm, seed)] + [row]
+                write_table(folder.table(protocol), work.rows, list(claim.arms))
+                self.done.trained += 1
+        work.verdict = found = judge_trained(claim, protocol, work.rows, work.ledger.changed(protocol, digest, inputs))
+        work.ledger.look(protocol, digest, found.pairs, found.verdict, found.effect, found.interval, found.e_value)
+        return True
+
+    def _train(
+        self, work: _Work, arms: Sequence[str], seed: int, dataset: Dataset, crew: Crew | None
+    ) -> Iterator[TrainingRow]:
+        """The rows of some arms of a seed, as they end: one after the other here, or at once by a crew."""
+        claim, protocol, bench = work.claim, work.protocol, self.bench
+        if crew is None:
+            yield from (train_arm(claim, protocol, arm, seed, dataset, bench) for arm in arms)
             return
-        work = min(open_, key=lambda one: one.pairs_left(wanted.seeds) * len(one.claim.arms) * _expected_s(one))
-        try:
-            dataset = _dataset(work, datasets, data, watcher)
-            if not _pair(work, wanted, dataset, bench, started, done):
-                return
-        except StdcLabError as error:
-            done.problems.append(f"{work.claim.id}/{work.protocol}: {error}")
-            open_.remove(work)
-            continue
-        watcher.judged(work.verdict)
+        path, here = self.data.get(dataset.name), circumstances_of(dataset, bench.device)
+        known = [bench.known.get(key_of(claim, protocol, arm, seed, here)) for arm in arms]
+        yield from train_together(
+            crew,
+            [
+                Task(claim, protocol, arm, seed, dataset.contents, path, bench.runs, str(bench.device), row)
+                for arm, row in zip(arms, known, strict=True)
+            ],
+        )
 
-
-def _dataset(work: _Work, datasets: dict[DataConfig, Dataset], data: Mapping[str, Path], watcher: Watcher) -> Dataset:
-    config = work.claim.protocols[work.protocol].data
-    if config not in datasets:
-        if not config.made_here and config.name not in data:
-            raise DataError(f"not run on: needs --data {config.name}=PATH")
-        datasets[config] = load_dataset(config, data.get(config.name), progress=watcher.data)
-    dataset = datasets[config]
-    for row in work.rows:
-        if row.contents != dataset.contents:
-            raise DataError(
-                f"its table was trained on other images or labels of {config.name} ({row.contents}) than these "
-                f"({dataset.contents}): give the --data it was begun with, or use another --out"
-            )
-    return dataset
-
-
-def _pair(work: _Work, wanted: Wanted, dataset: Dataset, bench: Bench, started: float, done: Reproduced) -> bool:
-    """Train what the next seed lacks and judge; False if the budget is spent."""
-    claim, protocol, folder = work.claim, work.protocol, work.folder
-    digest = digest_of(claim)
-    inputs = {"contents": dataset.contents, "draws": str(DRAWS_VERSION), "stdc_lab": version("stdc_lab")}
-    reason = "asked for by --anyway" if wanted.anyway else None
-    work.ledger.begin(protocol, digest, inputs, reason)
-    if work.ledger.changed(protocol, digest) is None:
-        folder.keep()
-    seed = next_seed(claim, work.rows)
-    here = environment(bench.device, torch.get_num_threads()).fingerprint
-    for arm in claim.arms:
-        if any(row.arm == arm and row.seed == seed and row.fingerprint == here for row in work.rows):
-            continue
-        if wanted.budget_s is not None and time.monotonic() - started + _seconds(work) > wanted.budget_s:
-            return False
-        row = train_arm(claim, protocol, arm, seed, dataset, bench)
-        work.rows = [one for one in work.rows if (one.arm, one.seed) != (arm, seed)] + [row]
-        write_table(folder.table(protocol), work.rows, list(claim.arms))
-        done.trained += 1
-    changed = work.ledger.changed(protocol, digest, inputs)
-    work.verdict = judge_trained(claim, protocol, work.rows, changed)
-    found = work.verdict
-    work.ledger.look(protocol, digest, found.pairs, found.verdict, found.effect, found.interval, found.e_value)
-    return True
+    def _dataset(self, work: _Work) -> Dataset:
+        """Raises `DataError` if it is not there, or is another than the table's."""
+        config = work.claim.protocols[work.protocol].data
+        if config not in self.datasets:
+            if not config.made_here and config.name not in self.data:
+                raise DataError(f"not run on: needs --data {config.name}=PATH")
+            self.datasets[config] = load_dataset(config, self.data.get(config.name), progress=self.watcher.data)
+        dataset = self.datasets[config]
+        for row in work.rows:
+            if row.contents != dataset.contents:
+                raise DataError(
+                    f"its table was trained on other images or labels of {config.name} ({row.contents}) than these "
+                    f"({dataset.contents}): give the --data it was begun with, or use another --out"
+                )
+        return dataset
 
 
 def _seconds(work: _Work) -> float:

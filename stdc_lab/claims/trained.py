@@ -39,6 +39,11 @@ class Bench:
     """Told which training takes a step, and where it is."""
 
 
+def circumstances_of(dataset: Dataset, device: torch.device) -> Circumstances:
+    """What a training's key holds beside its settings."""
+    return Circumstances(dataset.contents, str(choose_dtype("auto", device)).removeprefix("torch."))
+
+
 def key_of(claim: TrainedClaim, protocol: str, arm: str, seed: int, here: Circumstances | None = None) -> str:
     """The key of a training; without `here`, of what was asked for, whatever computes it."""
     wanted, plan = claim.protocols[protocol], claim.plan((seed,))
@@ -91,8 +96,8 @@ def train_arm(claim: TrainedClaim, protocol: str, arm: str, seed: int, dataset: 
     """
     wanted, plan = claim.protocols[protocol], claim.plan((seed,))
     train = plan.training_of(arm, wanted.train)
-    dtype = str(choose_dtype("auto", bench.device)).removeprefix("torch.")
-    key = key_of(claim, protocol, arm, seed, Circumstances(dataset.contents, dtype))
+    here = circumstances_of(dataset, bench.device)
+    key = key_of(claim, protocol, arm, seed, here)
     where = environment(bench.device, torch.get_num_threads())
     if key in bench.known and bench.known[key].fingerprint == where.fingerprint:
         return bench.known[key].replace(arm=arm, seed=seed)
@@ -122,7 +127,7 @@ def train_arm(claim: TrainedClaim, protocol: str, arm: str, seed: int, dataset: 
         pixel_accuracy=None if found is None else found.pixel_accuracy,
         iterations=train.iterations,
         seconds=None if found is None else round(found.seconds, 1),
-        precision=dtype if found is None else found.precision,
+        precision=here.auto_precision if found is None else found.precision,
         processor=where.processor,
         fingerprint=where.fingerprint,
         training=key_of(claim, protocol, arm, seed),

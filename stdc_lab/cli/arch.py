@@ -300,10 +300,6 @@ def _joined(values: tuple[int, ...]) -> str:
     return ", ".join(map(str, values))
 
 
-def _on(value: bool) -> str:
-    return "on" if value else "off"
-
-
 def _shown(value: Any) -> str:
     if isinstance(value, list) and value and isinstance(value[0], list):
         return "; ".join(_shown(inner) for inner in value)

@@ -38,6 +38,9 @@ def reproduce_command(
     ] = None,
     out: Annotated[Path, typer.Option(help="Where tables, ledgers and verdicts are kept.")] = Path("reports/claims"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Train so many arms of a seed at once, each with its share of the cores.")
+    ] = 1,
     judge_only: Annotated[
         bool, typer.Option("--judge-only", help="Run nothing: judge the tables that are there.")
     ] = False,
@@ -67,7 +70,7 @@ def reproduce_command(
     from stdc_lab.claims.reproduce import Wanted, reproduce
     from stdc_lab.hardware.devices import choose_device
 
-    wanted = Wanted(seconds, seeds, not judge_only, anyway, protocol or ())
+    wanted = Wanted(seconds, seeds, not judge_only, anyway, jobs, protocol or ())
     to_stdout = json is not None and str(json) == "-"
     with ReproduceWatcher() as watcher:
         done = reproduce(folders, out, wanted, choose_device(device), data=paths, watcher=watcher.watcher())

@@ -26,7 +26,7 @@ from stdc_lab.reporting.figure_data import (
     reference_trials,
     shown_figures,
 )
-from stdc_lab.reporting.words import signed
+from stdc_lab.reporting.phrases import signed
 from stdc_lab.storage import read_study_config
 
 BARS = "▁▂▃▄▅▆▇█"

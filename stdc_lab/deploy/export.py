@@ -15,10 +15,11 @@ from torch import Tensor
 from stdc_lab.config.values import show_size
 from stdc_lab.data import IMAGE_MEAN, IMAGE_STD
 from stdc_lab.deploy import standalone
+from stdc_lab.deploy.agreement import check, compare, expected_logits
 from stdc_lab.deploy.graph import onnx_graph, set_metadata
 from stdc_lab.deploy.palette import MAX_CLASSES, classes_of
 from stdc_lab.deploy.predict import refused_out
-from stdc_lab.deploy.runtimes import RUNTIMES, check, compare, expected_logits, missing
+from stdc_lab.deploy.runtimes import RUNTIMES, missing
 from stdc_lab.deploy.sessions import onnxruntime_session, openvino_session
 from stdc_lab.errors import ConfigError
 from stdc_lab.files import write_bytes

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import struct
-import zlib
 from collections.abc import Sequence
 from functools import lru_cache
+from io import BytesIO
 
 import cv2
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from stdc_lab.data import Pixels
 from stdc_lab.deploy.palette import Classes
@@ -137,16 +137,10 @@ def indexed_png(ids: Pixels, classes: Classes) -> bytes:
 
     Pillow reads the ids (`np.array(Image.open(path))`); OpenCV's imread turns them into colours.
     """
-    height, width = ids.shape
-    rows = np.zeros((height, width + 1), np.uint8)  # before each row the number of its filter: none
-    rows[:, 1:] = ids
-    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)  # 8 bit, palette
-    chunks = ((b"IHDR", header), (b"PLTE", classes.colours.tobytes()), (b"IDAT", zlib.compress(rows.tobytes(), 6)))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in (*chunks, (b"IEND", b"")))
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    picture, content = Image.fromarray(ids), BytesIO()
+    picture.putpalette(classes.colours.tobytes())
+    picture.save(content, "PNG", bits=8)
+    return content.getvalue()
 
 
 def _figure(width: int, height: int) -> tuple[Figure, FigureCanvasAgg]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from stdc_lab.arch.graph import Kind, Operation, elements_of, within
 from stdc_lab.records import AccountRow, CounterAccount, CounterName
@@ -48,23 +48,8 @@ RULES: Mapping[CounterName, Mapping[Kind, Rule]] = MappingProxyType(
     }
 )
 
-FUNCTIONS: tuple[Kind, ...] = (
-    "global pooling",
-    "adaptive pooling",
-    "global max pooling",
-    "channel mean",
-    "channel maximum",
-    "nearest upsampling",
-    "bilinear upsampling",
-    "concatenation",
-    "sigmoid",
-    "leaky ReLU",
-    "one minus",
-    "product",
-    "sum",
-    "square",
-    "global mean",
-)
+MODULES: frozenset[Kind] = frozenset(("convolution", "linear", "batch norm", "ReLU", "average pooling"))
+FUNCTIONS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind not in MODULES)
 """Operations that our networks call as functions: a counter that hooks modules does not see them."""
 
 LAYERS = "convolutions, linear layers"

@@ -12,16 +12,8 @@ from torch import Tensor, nn
 
 from stdc_lab.arithmetic import TIMING, computing, describe
 from stdc_lab.config.latency import LatencyConfig
-from stdc_lab.deploy.runtimes import (
-    Runtime,
-    Source,
-    check,
-    check_rounding,
-    check_runtime,
-    compare,
-    expected_logits,
-    start,
-)
+from stdc_lab.deploy.agreement import check, check_rounding, compare, expected_logits
+from stdc_lab.deploy.runtimes import Runtime, Source, check_runtime, start
 from stdc_lab.deploy.sessions import Call as Run
 from stdc_lab.errors import StdcLabError
 from stdc_lab.hardware.devices import computes_natively

@@ -10,7 +10,8 @@ from torch import nn
 
 from stdc_lab.arithmetic import TIMING, computing
 from stdc_lab.config.latency import LatencyConfig
-from stdc_lab.deploy.runtimes import Source, check, check_rounding, check_runtime, compare, expected_logits, start
+from stdc_lab.deploy.agreement import check, check_rounding, compare, expected_logits
+from stdc_lab.deploy.runtimes import Source, check_runtime, start
 from stdc_lab.hardware.threads import cpu_threads, default_threads
 from stdc_lab.machine import machine_lock
 from stdc_lab.profiling.latency import sample_images, with_settled_norms, work

@@ -17,8 +17,8 @@ from stdc_lab.analysis.networks import scores_of
 from stdc_lab.config.figures import FIGURES, Figure, figure_of
 from stdc_lab.reporting.canvas import BLUE, GREY, INK, dress, legend_above, new_figure, say_nothing
 from stdc_lab.reporting.figure_data import reference_trials
+from stdc_lab.reporting.phrases import signed
 from stdc_lab.reporting.tables import Cell, Row, Table, interval_cell, measure_cell
-from stdc_lab.reporting.words import signed
 
 DOTS: dict[str, Any] = {"s": 16, "facecolor": "white", "edgecolor": GREY, "linewidth": 0.9, "zorder": 3}
 

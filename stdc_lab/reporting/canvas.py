@@ -130,18 +130,21 @@ def legend_above(figure: Figure, entries: Sequence[tuple[str, str, str]], column
 
 
 def label_marks(figure: Figure, axes: Axes, labelled: pd.DataFrame, visible: FloatArray) -> None:
-    """Write names beside marks, clear of each other and of the `visible` points (K×2), with a line where it is far."""
+    """Write names beside marks, clear of each other and of the `visible` points (K×2), with a line where it is far.
+
+    labelled: trials, a row each, with the place of their mark in `x` and `y`.
+    """
     texts = [trial_name(trial) for _, trial in labelled.iterrows()]
     figure.draw_without_rendering()  # only now is it settled where data lie on the page
     scale = figure.dpi / 72
     to_pixels = axes.transData.transform
-    anchors = [tuple(to_pixels(xy)) for xy in zip(labelled["latency_ms"], labelled["miou"], strict=True)]
+    anchors = [tuple(to_pixels(xy)) for xy in zip(labelled["x"], labelled["y"], strict=True)]
     sizes = [(5.6 * len(text) * scale, 9.0 * scale) for text in texts]
     frame = axes.get_window_extent()
     bounds = Box(frame.x0, frame.y0, frame.x1, frame.y1)
     obstacles = [tuple(xy) for xy in to_pixels(visible)]
     centres = place_labels(anchors, sizes, bounds, obstacles, gap=6 * scale)
-    places = zip(labelled["latency_ms"], labelled["miou"], strict=True)
+    places = zip(labelled["x"], labelled["y"], strict=True)
     for text, place, anchor, centre, name in zip(texts, places, anchors, centres, labelled["reference"], strict=True):
         offset = ((centre[0] - anchor[0]) / scale, (centre[1] - anchor[1]) / scale)
         line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 4, "shrinkB": 4}

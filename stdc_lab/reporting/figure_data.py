@@ -96,12 +96,6 @@ def reference_trials(frame: pd.DataFrame) -> pd.DataFrame:
     return named.assign(**{name: named[f"network_{name}"] for name in scores_of(named)})
 
 
-def front_steps(front: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
-    """Corners of the front's stepped line (latency in ms, mIoU): the best mIoU that is known up to a latency."""
-    latency, miou = (front[name].to_numpy(dtype=np.float64) for name in ("latency_ms", "miou"))
-    return np.repeat(latency, 2)[1:], np.repeat(miou, 2)[:-1]
-
-
 def along_line(x: FloatArray, y: FloatArray, pieces: int = 24) -> FloatArray:
     """Points (K×2) close together on the line through the given corners."""
     at = np.linspace(0, max(0, len(x) - 1), max(0, len(x) - 1) * pieces + 1)

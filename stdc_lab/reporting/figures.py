@@ -35,10 +35,7 @@ from stdc_lab.reporting.canvas import (
 )
 from stdc_lab.reporting.figure_data import (
     along_line,
-    confirmed_networks,
     finished_networks,
-    front_members,
-    front_steps,
     further_figures,
     is_plan,
     latency_title,
@@ -46,9 +43,9 @@ from stdc_lab.reporting.figure_data import (
     level_medians,
     parameter_axis,
     rank_correlation,
-    trades_miou_for_latency,
     training_curve,
 )
+from stdc_lab.reporting.pareto_data import POINT, front_steps, pareto_axes, pareto_points
 
 BESIDE: dict[str, Any] = {**FRONT, "facecolor": GREY, "marker": "s", "s": 34}
 """Trained again, though not on the front."""
@@ -56,77 +53,80 @@ MARKS = [("trial", GREY, "o"), ("on the front", BLUE, "o"), ("reference network"
 
 
 def pareto_figure(frame: pd.DataFrame, caption: str = "") -> Figure:
-    """mIoU over latency (ms) of a study's finished networks, with front and references; darker grey is more MACs.
+    """What a study's finished networks reach over what they cost, with front and references; darker grey is more MACs.
 
-    frame: as `load_study` gives it. caption: the protocol, put below. A warning stands above where latencies
-    are not comparable. The line is drawn only where mIoU and latency are the study's objectives. A network that was
-    trained with several seeds is one point, at their mean with its interval. Fresh seeds are means with intervals
-    beside the hollow marks of the trainings by which networks were chosen; the line stays that of the choice.
+    frame: as `load_study` gives it. The axes are the study's objectives, see `pareto_axes`: mIoU over latency (ms)
+    unless it has others. caption: the protocol, put below. A warning stands above where latencies are not comparable.
+    The line is drawn only where both axes are all of the study's objectives. A network that was trained with several
+    seeds is one point, at their mean with its interval. Fresh seeds are means with intervals beside the hollow marks
+    of the trainings by which networks were chosen; the line stays that of the choice.
     """
-    confirmed = confirmed_networks(frame)
-    figure = new_figure(7.2, 4.7, caption, latency_warning(frame), legend=0.3 if confirmed.empty else 0.46)
+    of, points = pareto_axes(frame), pareto_points(frame)
+    confirmed, references = points[points["confirmed_seeds"] > 0], points[points["reference"].notna()]
+    warning = latency_warning(frame) if of.cost.scatters else None
+    figure = new_figure(7.2, 4.7, caption, warning, legend=0.3 if confirmed.empty else 0.46)
     axes = figure.subplots()
-    finished, front = finished_networks(frame), front_members(frame)
-    references = finished[finished["reference"].notna()]
-    dress(axes, latency_title(frame), FIGURES["miou"].axis_title)
-    if finished.empty:
+    dress(axes, of.cost_title, of.score.axis_title)
+    if points.empty:
         return say_nothing(figure, axes)
-    is_plain = ~finished["on_front"] & finished["reference"].isna() & (finished["confirmed_seeds"] == 0)
-    plain = finished[is_plain]
-    giga = plain["macs"] / 1e9
-    if giga.nunique() > 1:
-        shade = mpl.colors.LinearSegmentedColormap.from_list("greys", ["#f4f4f4", "#3a3a3a"])
-        norm = mpl.colors.Normalize(giga.min(), giga.max())
-        axes.scatter(plain["latency_ms"], plain["miou"], c=giga, cmap=shade, norm=norm, **TRIAL)
-        bar = figure.colorbar(mpl.cm.ScalarMappable(norm, shade), ax=axes, fraction=0.035, pad=0.015, aspect=32)
-        bar.set_label("MACs of the other trials (10⁹)", fontsize=8, color=INK)
-        bar.ax.tick_params(labelsize=8)
-        bar.outline.set_linewidth(0.4)
-    else:
-        axes.scatter(plain["latency_ms"], plain["miou"], facecolor=GREY, **TRIAL)
-    stepped = trades_miou_for_latency(frame)
-    steps = front_steps(front if stepped else front.head(0))
+    front = points[points["on_front"]]
+    plain = points[~points["on_front"] & points["reference"].isna() & (points["confirmed_seeds"] == 0)]
+    _shaded(figure, axes, plain, by_macs=of.cost.name != "macs")
+    steps = front_steps(front if of.stepped else front.head(0))
     axes.plot(*steps, color=BLUE, linewidth=1.4, linestyle="-" if confirmed.empty else "--", zorder=3)
     entries = [
         ("arm" if is_plan(frame) else "trial", GREY, "o"),
-        ("front", BLUE, "o-" if stepped else "o"),
+        ("front", BLUE, "o-" if of.stepped else "o"),
         ("reference network", VERMILLION, "D"),
     ]
     members = front[front["reference"].isna()]
     if confirmed.empty:
-        axes.scatter(members["latency_ms"], members["miou"], **FRONT)
-        axes.scatter(references["latency_ms"], references["miou"], **REFERENCE)
+        axes.scatter(members["x"], members["y"], **FRONT)
+        axes.scatter(references["x"], references["y"], **REFERENCE)
     else:
-        entries = _with_fresh_seeds(axes, finished)
-        members = members.assign(miou=members["confirmed_miou"].fillna(members["miou"]))
-        references = references.assign(miou=references["confirmed_miou"].fillna(references["miou"]))
-    several = finished[(finished["network_seeds"] > 1) & (finished["confirmed_seeds"] == 0)]
-    _intervals(axes, several, "network")
-    if len(several) and confirmed.empty:
+        entries = _with_fresh_seeds(axes, points)
+        members = members.assign(y=members["fresh"].fillna(members["y"]))
+        references = references.assign(y=references["fresh"].fillna(references["y"]))
+    several = points[(points["network_seeds"] > 1) & (points["confirmed_seeds"] == 0)]
+    _intervals(axes, several, "y")
+    if several["y_high"].notna().any() and confirmed.empty:
         entries.append(("95 % interval over seeds", INK, "|"))
-    log_if_wide(axes, finished["latency_ms"])
+    log_if_wide(axes, points["x"])
     axes.margins(0.07, 0.1)
-    _keep_points_apart(axes, np.concatenate([finished["miou"], finished["confirmed_miou"].dropna()]))
+    _keep_points_apart(axes, np.concatenate([points["y"], points["fresh"].dropna()]))
     legend_above(figure, entries, columns=3 if len(entries) != 4 else 4)
-    arms = finished[finished["arm"].notna() & ~finished["on_front"] & finished["reference"].isna()]
-    labelled = pd.concat([references, members, arms])
+    arms = points[points["arm"].notna() & ~points["on_front"] & points["reference"].isna()]
     along = np.linspace(0, 1, 33)
-    bars = [confirmed["confirmed_low"] * (1 - at) + confirmed["confirmed_high"] * at for at in along]
     marks = [
         plain,
-        *(confirmed.assign(miou=values) for values in (confirmed["miou"], confirmed["confirmed_miou"], *bars)),
-        *(several.assign(miou=several["network_low"] * (1 - at) + several["network_high"] * at) for at in along),
+        *(confirmed.assign(y=values) for values in (confirmed["y"], confirmed["fresh"])),
+        *(confirmed.assign(y=confirmed["fresh_low"] * (1 - at) + confirmed["fresh_high"] * at) for at in along),
+        *(several.assign(y=several["y_low"] * (1 - at) + several["y_high"] * at) for at in along),
     ]
-    visible = np.vstack([*(rows[["latency_ms", "miou"]].dropna().to_numpy() for rows in marks), along_line(*steps)])
-    label_marks(figure, axes, labelled, visible)
+    visible = np.vstack([*(rows[[*POINT]].dropna().to_numpy() for rows in marks), along_line(*steps)])
+    label_marks(figure, axes, pd.concat([references, members, arms]), visible)
     return figure
 
 
+def _shaded(figure: Figure, axes: Axes, plain: pd.DataFrame, *, by_macs: bool) -> None:
+    """What is neither on the front nor a reference; by_macs: the darker, the more MACs."""
+    giga = plain["macs"] / 1e9
+    if not by_macs or giga.nunique() < 2:
+        axes.scatter(plain["x"], plain["y"], facecolor=GREY, **TRIAL)
+        return
+    shade = mpl.colors.LinearSegmentedColormap.from_list("greys", ["#f4f4f4", "#3a3a3a"])
+    norm = mpl.colors.Normalize(giga.min(), giga.max())
+    axes.scatter(plain["x"], plain["y"], c=giga, cmap=shade, norm=norm, **TRIAL)
+    bar = figure.colorbar(mpl.cm.ScalarMappable(norm, shade), ax=axes, fraction=0.035, pad=0.015, aspect=32)
+    bar.set_label("MACs of the other trials (10⁹)", fontsize=8, color=INK)
+    bar.ax.tick_params(labelsize=8)
+    bar.outline.set_linewidth(0.4)
+
+
 def _intervals(axes: Axes, rows: pd.DataFrame, of: str) -> None:
-    """The 95 % intervals of means over seeds, upright. of: `network` or `confirmed`, whose columns they are."""
-    mean = rows[f"{of}_miou"]
-    half = (rows[f"{of}_high"] - mean).fillna(0.0)
-    axes.errorbar(rows["latency_ms"], mean, half, fmt="none", ecolor=INK, elinewidth=0.9, capsize=2.5, zorder=4)
+    """The 95 % intervals of means over seeds, upright. of: `y` or `fresh`, whose they are."""
+    half = (rows[f"{of}_high"] - rows[of]).fillna(0.0)
+    axes.errorbar(rows["x"], rows[of], half, fmt="none", ecolor=INK, elinewidth=0.9, capsize=2.5, zorder=4)
 
 
 def _keep_points_apart(axes: Axes, points: Any) -> None:
@@ -137,29 +137,27 @@ def _keep_points_apart(axes: Axes, points: Any) -> None:
     axes.set_ylim(max(bottom, low - room), min(top, high + room))
 
 
-def _with_fresh_seeds(axes: Axes, finished: pd.DataFrame) -> list[tuple[str, str, str]]:
+def _with_fresh_seeds(axes: Axes, points: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Means of fresh seeds with their intervals beside the hollow marks of the trainings that chose; gives the
     legend."""
-    is_reference, again = finished["reference"].notna(), finished["confirmed_seeds"] > 0
+    is_reference, again = points["reference"].notna(), points["confirmed_seeds"] > 0
     hollow: dict[str, Any] = {"facecolor": "white", "zorder": 4, "s": 34, "linewidth": 1.1}
-    chosen = finished["on_front"] | again
+    chosen = points["on_front"] | again
     for mark, colour, rows in (("o", BLUE, chosen & ~is_reference), ("D", VERMILLION, is_reference & again)):
-        shown = finished[rows]
-        axes.scatter(shown["latency_ms"], shown["miou"], marker=mark, edgecolor=colour, **hollow)
-    confirmed = finished[again]
-    axes.vlines(
-        confirmed["latency_ms"], confirmed["miou"], confirmed["confirmed_miou"],
-        color=GREY, linewidth=0.8, linestyle=":", zorder=3,
-    )  # fmt: skip
-    _intervals(axes, confirmed, "confirmed")
+        shown = points[rows]
+        axes.scatter(shown["x"], shown["y"], marker=mark, edgecolor=colour, **hollow)
+    confirmed = points[again]
+    between = confirmed["x"], confirmed["y"], confirmed["fresh"]
+    axes.vlines(*between, color=GREY, linewidth=0.8, linestyle=":", zorder=3)
+    _intervals(axes, confirmed, "fresh")
     groups = (
-        (again & finished["on_front"] & ~is_reference, "confirmed_miou", FRONT),
-        (again & ~finished["on_front"] & ~is_reference, "confirmed_miou", BESIDE),
-        (again & is_reference, "confirmed_miou", REFERENCE),
-        (~again & is_reference, "miou", REFERENCE),
+        (again & points["on_front"] & ~is_reference, "fresh", FRONT),
+        (again & ~points["on_front"] & ~is_reference, "fresh", BESIDE),
+        (again & is_reference, "fresh", REFERENCE),
+        (~again & is_reference, "y", REFERENCE),
     )
     for rows, column, style in groups:
-        axes.scatter(finished.loc[rows, "latency_ms"], finished.loc[rows, column], **style)
+        axes.scatter(points.loc[rows, "x"], points.loc[rows, column], **style)
     return [
         ("trial", GREY, "o"),
         ("front as chosen, first trainings", BLUE, "o "),

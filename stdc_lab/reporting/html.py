@@ -27,9 +27,9 @@ from stdc_lab.reporting.figure_data import (
     front_members,
     is_plan,
     latency_warning,
-    trades_miou_for_latency,
 )
 from stdc_lab.reporting.figures import curve_figure, macs_figure, parameters_figure, pareto_figure
+from stdc_lab.reporting.pareto_data import pareto_axes
 from stdc_lab.reporting.sections import Samples, data_uri, describe, read_record, read_samples
 from stdc_lab.reporting.tables import front_table, trials_table
 from stdc_lab.reporting.words import aims_in_words, asked, cautions, summary
@@ -136,7 +136,7 @@ def _render(
         "config": config,
         "aims": aims_in_words(frame),
         "confirmed": not confirmed_networks(frame).empty,
-        "stepped": trades_miou_for_latency(frame),
+        "drawn": pareto_axes(frame),
         "constrained": bool(config.constraints or config.space.limits),
         "summary": summary(frame),
         "cautions": cautions(frame, config),

@@ -20,7 +20,8 @@ from stdc_lab.reporting.figure_data import (
     shown_figures,
     trial_name,
 )
-from stdc_lab.reporting.words import compare, signed, state_word, without_paths
+from stdc_lab.reporting.phrases import signed, without_paths
+from stdc_lab.reporting.words import compare, state_word
 
 
 @dataclass(frozen=True)

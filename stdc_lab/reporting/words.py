@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -24,8 +22,8 @@ from stdc_lab.reporting.figure_data import (
     noisy_latencies,
     reference_trials,
     trades_miou_for_latency,
-    trial_name,
 )
+from stdc_lab.reporting.phrases import between, counted, network_in_words, signed
 
 STATES = {
     "COMPLETE": "finished",
@@ -61,19 +59,22 @@ def summary(frame: pd.DataFrame) -> list[str]:
         return [*sentences, "There is no finished trial to compare, so this page has no front."]
     fastest, best = front.iloc[0], front.iloc[-1]
     if len(finished_networks(frame)) == 1:
-        return [*sentences, f"{_network(fastest)} is the only finished network so far: there is nothing to compare."]
+        return [
+            *sentences,
+            f"{network_in_words(fastest)} is the only finished network so far: there is nothing to compare.",
+        ]
     if len(front) == 1:
         both = "is both the fastest and the most accurate: the front is this one network"
         sole = f"is best by {aims_in_words(frame)}: the front is this one network"
-        sentences.append(f"{_network(fastest)} {both if trades_miou_for_latency(frame) else sole}.")
+        sentences.append(f"{network_in_words(fastest)} {both if trades_miou_for_latency(frame) else sole}.")
     else:
         known = " and ".join(front["reference"].dropna())
         start = f"{len(front)} networks are on the front{f' ({known} among them)' if known else ''}"
         if trades_miou_for_latency(frame):
-            ends = f"from {_network(fastest)} to {_network(best)}"
+            ends = f"from {network_in_words(fastest)} to {network_in_words(best)}"
             sentences.append(f"{start}, where more mIoU costs more time: {ends}.")
         else:
-            sentences.append(f"{start} of {aims_in_words(frame)}; the fastest of them is {_network(fastest)}.")
+            sentences.append(f"{start} of {aims_in_words(frame)}; the fastest of them is {network_in_words(fastest)}.")
     sentences += confirmation_sentences(frame)
     references = reference_trials(frame)
     for _, reference in references.iterrows():
@@ -97,7 +98,7 @@ def count_sentence(frame: pd.DataFrame) -> str:
         parts.append(f"{count} proposed again what had been trained, and {'was' if count == 1 else 'were'} not trained")
     if fresh.any():
         done = int((frame.loc[fresh, "state"] == "COMPLETE").sum())
-        parts.append(f"{done} of {_counted(int(fresh.sum()), 'fresh training')} of known networks finished")
+        parts.append(f"{done} of {counted(int(fresh.sum()), 'fresh training')} of known networks finished")
     return f"{len(frame)} trial{'s' if len(frame) != 1 else ''}: {', '.join(parts)}."
 
 
@@ -109,21 +110,21 @@ def arm_sentences(frame: pd.DataFrame) -> list[str]:
         return ["No arm has a finished training yet."]
     control = str(arms.loc[arms["control"], "arm"].iloc[0])
     sentences = [
-        f"{_counted(len(arms), 'arm')}, {_counted(done, 'finished training')} of them; mIoU is a mean over seeds."
+        f"{counted(len(arms), 'arm')}, {counted(done, 'finished training')} of them; mIoU is a mean over seeds."
     ]
     for arm in arms.sort_values("control", ascending=False, kind="stable").to_dict("records"):
         if not arm["seeds"]:
             sentences.append(f"{arm['arm']} has no finished training yet.")
             continue
         within = between(arm["miou_low"], arm["miou_high"])
-        reached = f"{arm['miou']:.3f} ({within}{_counted(arm['seeds'], 'seed')})"
+        reached = f"{arm['miou']:.3f} ({within}{counted(arm['seeds'], 'seed')})"
         if arm["control"]:
             sentences.append(f"The control, {control}, reaches {reached}.")
         elif not arm["pairs"]:
             sentences.append(f"{arm['arm']} reaches {reached}; it has no seed in common with {control} yet.")
         else:
             low, high = arm["miou_difference_low"], arm["miou_difference_high"]
-            apart = f"{signed(arm['miou_difference'])} beside {control}, paired over {_counted(arm['pairs'], 'seed')}"
+            apart = f"{signed(arm['miou_difference'])} beside {control}, paired over {counted(arm['pairs'], 'seed')}"
             if arm["pairs"] == 1:
                 said = ", which tells nothing of its noise"
             elif low <= 0 <= high:
@@ -134,11 +135,6 @@ def arm_sentences(frame: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def between(low: float, high: float, show: Callable[[float], str] = "{:.3f}".format) -> str:
-    """`95 % interval 0.412 to 0.450, `; nothing where there is none."""
-    return "" if math.isnan(low) else f"95 % interval {show(low)} to {show(high)}, "
-
-
 def confirmation_sentences(frame: pd.DataFrame) -> list[str]:
     """What fresh seeds made of the front that was chosen before them; nothing where none were trained."""
     confirmed = finished_networks(frame)
@@ -146,7 +142,7 @@ def confirmation_sentences(frame: pd.DataFrame) -> list[str]:
     if confirmed.empty:
         return []
     least, most = int(confirmed["confirmed_seeds"].min()), int(confirmed["confirmed_seeds"].max())
-    seeds = f"{least} to {most} fresh seeds each" if least < most else f"{_counted(most, 'fresh seed')} each"
+    seeds = f"{least} to {most} fresh seeds each" if least < most else f"{counted(most, 'fresh seed')} each"
     front, others = confirmed[confirmed["on_front"]], confirmed[~confirmed["on_front"]]
     controls = int(others["control"].sum())
     kinds = (
@@ -156,7 +152,7 @@ def confirmation_sentences(frame: pd.DataFrame) -> list[str]:
     )
     parts = ", ".join(f"{count} {kind}" for count, kind in kinds if count)
     sentences = [
-        f"{_counted(len(confirmed), 'network')} ({parts}) trained again with {seeds}. These judge the front that the "
+        f"{counted(len(confirmed), 'network')} ({parts}) trained again with {seeds}. These judge the front that the "
         "search chose, and choose none themselves."
     ]
     deviation, freedom = seed_deviation(frame)
@@ -168,7 +164,7 @@ def confirmation_sentences(frame: pd.DataFrame) -> list[str]:
     curse = winners_curse(frame)
     if curse is not None:
         lead = (
-            f"The trainings that chose {_counted(curse.networks, 'network')} of the front are {signed(curse.lead)} "
+            f"The trainings that chose {counted(curse.networks, 'network')} of the front are {signed(curse.lead)} "
             "mIoU beside fresh ones of the same"
         )
         if not curse.controls:
@@ -176,7 +172,7 @@ def confirmation_sentences(frame: pd.DataFrame) -> list[str]:
         else:
             within = "" if math.isnan(curse.low) else f" (95 % interval {signed(curse.low)} to {signed(curse.high)})"
             sentences.append(
-                f"{lead}, those of {_counted(curse.controls, 'control')} {signed(curse.control_lead)}: the difference, "
+                f"{lead}, those of {counted(curse.controls, 'control')} {signed(curse.control_lead)}: the difference, "
                 f"{signed(curse.luck)}{within}, is luck in the choice (winner’s curse)."
             )
     return sentences
@@ -190,12 +186,12 @@ def asked(config: StudyConfig) -> str:
         seeds = ", ".join(map(str, plan.seeds))
         once = f", and {besides} once besides" if besides else ""
         return (
-            f"The study is a plan: {_counted(len(plan.arms), 'arm')} ({', '.join(plan.arms)}), each with "
-            f"{_counted(len(plan.seeds), 'seed')} ({seeds}){once}: {_counted(config.total_trials, 'trial')}. No "
+            f"The study is a plan: {counted(len(plan.arms), 'arm')} ({', '.join(plan.arms)}), each with "
+            f"{counted(len(plan.seeds), 'seed')} ({seeds}){once}: {counted(config.total_trials, 'trial')}. No "
             f"sampler chooses anything; {plan.control_arm} is the control."
         )
     return (
-        f"The study asks for {_counted(config.total_trials, 'trained trial')}, {besides or 'no network by name'} "
+        f"The study asks for {counted(config.total_trials, 'trained trial')}, {besides or 'no network by name'} "
         f"first; the sampler is {config.sampler.name}, with seed {config.seed}."
     )
 
@@ -232,13 +228,13 @@ def cautions(frame: pd.DataFrame, config: StudyConfig) -> list[str]:
     undecided = int((finished["doubtful"]).sum())
     if undecided:
         sentences.append(
-            f"Of {_counted(undecided, 'network')} the timing leaves open whether a bound on latency is met: a bound "
+            f"Of {counted(undecided, 'network')} the timing leaves open whether a bound on latency is met: a bound "
             "counts as broken only where the whole 95 % interval lies beyond it. Time them anew."
         )
     screened = int((frame["screened"] & frame["doubtful"]).sum())
     if screened:
         sentences.append(
-            f"{_counted(screened, 'candidate')} screened out on a noisy timing: stdc-lab study retime DIR times them "
+            f"{counted(screened, 'candidate')} screened out on a noisy timing: stdc-lab study retime DIR times them "
             "again, and queues those that may meet the bounds."
         )
     data = "synthetic scenes" if config.data.made_here else "this data set"
@@ -261,24 +257,12 @@ def compare(trial: pd.Series, references: pd.DataFrame) -> list[Comparison]:
     ]
 
 
-def signed(value: float, digits: int = 3) -> str:
-    """A difference with its sign, and a true minus: `+0.014`, `−0.046`, `±0`."""
-    text = f"{value:+.{digits}f}"
-    return f"±{abs(value):.{digits}f}" if float(text) == 0 else text.replace("-", "−")
-
-
-def without_paths(text: str) -> str:
-    """Text with folders cut out of absolute paths, as a page that is passed on should not tell of a machine."""
-    text = re.sub(r"(?<![\w./:<])(?:~|/[^\s/'\",:;<>]+)(?:/[^\s/'\",:;<>]+)*/([^\s/'\",:;<>]+)", r"…/\1", text)
-    return re.sub(r"\b[A-Za-z]:\\(?:[^\\\s'\",;<>]+\\)*([^\\\s'\",;<>]+)", r"…\\\1", text)
-
-
 def _about_seeds(frame: pd.DataFrame) -> str:
     networks = finished_networks(frame)
     confirmed = int((networks["confirmed_seeds"] > 0).sum())
     if confirmed:
         return (
-            f"{_counted(confirmed, 'network')} of {len(networks)} {'has' if confirmed == 1 else 'have'} fresh seeds: "
+            f"{counted(confirmed, 'network')} of {len(networks)} {'has' if confirmed == 1 else 'have'} fresh seeds: "
             "read their means. Every other value is of the trainings that the search chose by, on which small "
             "differences decide nothing."
         )
@@ -304,20 +288,11 @@ def _about_seeds(frame: pd.DataFrame) -> str:
     return text
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _network(trial: pd.Series) -> str:
-    over = f" over {int(trial['network_seeds'])} seeds" if trial["network_seeds"] > 1 else ""
-    return f"{trial_name(trial)} ({trial['latency_ms']:.1f} ms, mIoU {trial['miou']:.3f}{over})"
-
-
 def _against(frame: pd.DataFrame, reference: pd.Series) -> str:
     """How the searched networks stand to one reference: what beats it in both, or what comes near."""
     finished = finished_networks(frame)
     searched = finished[finished["reference"].isna()]
-    name = _network(reference)
+    name = network_in_words(reference)
     if searched.empty:
         return f"No searched trial has finished beside {name}."
     faster = searched[searched["latency_ms"] <= reference["latency_ms"]]
@@ -345,7 +320,7 @@ def _against_by_fresh_seeds(frame: pd.DataFrame, reference: pd.Series) -> str:
     apart = [fresh_difference(frame, int(number), int(reference["number"])) for number in faster["number"]]
     more, less = sum(one.low > 0 for one in apart), sum(one.high < 0 for one in apart)
     return (
-        f"By fresh seeds, paired: of {_counted(len(apart), 'confirmed member')} of the front that "
+        f"By fresh seeds, paired: of {counted(len(apart), 'confirmed member')} of the front that "
         f"{'is' if len(apart) == 1 else 'are'} at least as fast as {name}, {more} {'is' if more == 1 else 'are'} more "
         f"accurate, {less} less, and {len(apart) - more - less} cannot be told from it (95 % intervals)."
     )
@@ -353,4 +328,4 @@ def _against_by_fresh_seeds(frame: pd.DataFrame, reference: pd.Series) -> str:
 
 def _relation(trial: pd.Series, reference: pd.Series) -> str:
     ratio, difference = trial["latency_ms"] / reference["latency_ms"], trial["miou"] - reference["miou"]
-    return f"{_network(trial)}: {ratio:.2f} × the latency, mIoU {signed(difference)}"
+    return f"{network_in_words(trial)}: {ratio:.2f} × the latency, mIoU {signed(difference)}"

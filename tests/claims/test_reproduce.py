@@ -166,3 +166,13 @@ def test_a_training_is_really_run(tmp_path: Path) -> None:
     rows = read_table(tmp_path / "out" / "tiny_details" / "scenes.csv")
     assert [(row.arm, row.seed, row.state) for row in rows] == [("neither", 0, "complete"), ("guided", 0, "complete")]
     assert done.verdicts[0].verdict == "undecided"
+
+
+def test_arms_are_trained_at_once_and_come_out_the_same(tmp_path: Path) -> None:
+    one = run(tmp_path / "one", Wanted(seeds=1))
+    both = run(tmp_path / "both", Wanted(seeds=1, jobs=2))
+    tables = [read_table(tmp_path / name / "out" / "tiny_details" / "scenes.csv") for name in ("one", "both")]
+    assert [(row.arm, row.miou, row.trial_key) for row in tables[0]] == [
+        (row.arm, row.miou, row.trial_key) for row in tables[1]
+    ]
+    assert one.verdicts[0].effect == both.verdicts[0].effect

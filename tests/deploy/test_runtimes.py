@@ -11,21 +11,9 @@ from torch.nn import functional
 
 from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec
 from stdc_lab.deploy import runtimes as module
+from stdc_lab.deploy.agreement import LIMITS, check, check_rounding, compare, expected_logits
 from stdc_lab.deploy.folding import doubling_kernel, folded, settle_norms
-from stdc_lab.deploy.runtimes import (
-    LIMITS,
-    RUNTIMES,
-    Source,
-    available,
-    check,
-    check_rounding,
-    compare,
-    expected_logits,
-    find_runtimes,
-    left_out,
-    missing,
-    start,
-)
+from stdc_lab.deploy.runtimes import RUNTIMES, Source, available, find_runtimes, left_out, missing, start
 from stdc_lab.deploy.winograd import TRANSFORMS, WinogradConv, suits, with_winograd
 from stdc_lab.errors import ConfigError, StdcLabError
 from stdc_lab.hardware import devices

@@ -13,6 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from stdc_lab.arch import StdcSpec
+from stdc_lab.config.training import TrainingHeads
+
+DEPTHS = (1, 2, 1)
+SPEC = StdcSpec(base_width=16, depths=DEPTHS)
+ALL_HEADS = TrainingHeads(auxiliary=True, detail_strides=(2, 4, 8, 16))
+
 PARITY = Path(__file__).parent / "parity"
 NEGATIVE_GAMMA = "_negative_gamma"
 Shapes = dict[str, tuple[int, ...]]

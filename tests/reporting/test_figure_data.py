@@ -32,20 +32,6 @@ def test_who_is_finished_on_the_front_and_a_reference(frame):
     assert data.reference_trials(frame)["reference"].tolist() == ["stdc1"]
 
 
-def test_steps_go_right_then_up():
-    front = made(
-        [{"latency_ms": 10.0, "miou": 0.4}, {"latency_ms": 20.0, "miou": 0.5}, {"latency_ms": 25.0, "miou": 0.6}]
-    )
-    latency, miou = data.front_steps(front)
-    assert list(zip(latency, miou, strict=True)) == [(10, 0.4), (20, 0.4), (20, 0.5), (25, 0.5), (25, 0.6)]
-
-
-def test_steps_of_one_and_of_none():
-    one = made([{"latency_ms": 10.0, "miou": 0.4}])
-    assert [list(part) for part in data.front_steps(one)] == [[10.0], [0.4]]
-    assert [list(part) for part in data.front_steps(one[:0])] == [[], []]
-
-
 def test_points_along_a_line():
     points = data.along_line(np.array([0.0, 10.0, 10.0]), np.array([0.0, 0.0, 4.0]), pieces=2)
     assert points.tolist() == [[0, 0], [5, 0], [10, 0], [10, 2], [10, 4]]

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from stdc_lab.reporting.words import aims_in_words, cautions, compare, count_sentence, signed, summary, without_paths
+from stdc_lab.reporting.phrases import signed, without_paths
+from stdc_lab.reporting.words import aims_in_words, cautions, compare, count_sentence, summary
 from tests.study_folder import study_config
 
 

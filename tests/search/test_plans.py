@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from stdc_lab.analysis import compare_arms, load_study
 from stdc_lab.config.study import StudyConfig
-from stdc_lab.reporting.words import signed
+from stdc_lab.reporting.phrases import signed
 from stdc_lab.search import Confirmation, Crew, run_study
 from tests.cli import in_process
 from tests.search.kept_trainings import assert_every_training_is_kept
