@@ -182,15 +182,20 @@ def _sd_interval(sd: float, pairs: int) -> tuple[float, float]:
 
 
 def show(table: pd.DataFrame) -> None:
-    """Print the summary as a table of Markdown."""
+    """Print the summary as a table of Markdown; a dash for what too few pairs do not tell."""
     print("| candidate | pairs | s a training | effect | sd of it | 95 % of the sd | effect / sd | classes | mIoU |")
     print("| --- " * 9 + "|")
     for row in summary(table):
-        low, high = row["sd_interval"]
+        low, high = (_said(value, ".4f") for value in row["sd_interval"])
         print(
-            f"| {row['candidate']} | {row['pairs']} | {row['seconds']:.0f} | {row['effect']:+.4f} | {row['sd']:.4f} "
-            f"| {low:.4f} – {high:.4f} | {row['ratio']:.1f} | {row['found']} of {row['classes']} | {row['miou']:.3f} |"
+            f"| {row['candidate']} | {row['pairs']} | {_said(row['seconds'], '.0f')} | {_said(row['effect'], '+.4f')} "
+            f"| {_said(row['sd'], '.4f')} | {low} – {high} | {_said(row['ratio'], '.1f')} "
+            f"| {row['found']} of {row['classes']} | {_said(row['miou'], '.3f')} |"
         )
+
+
+def _said(value: float, form: str) -> str:
+    return "–" if np.isnan(value) else format(value, form)
 
 
 def main(

@@ -85,6 +85,9 @@ def test_the_summary_is_of_whole_pairs() -> None:
     assert found["sd_interval"][0] == pytest.approx(0.01 * np.sqrt(2 / 7.3778), rel=1e-4)
 
 
-def test_one_width_alone_has_no_effect() -> None:
-    [found] = benchmark.summary(pd.DataFrame([row(FIRST, "wide", 0, 0.4, **{"iou.often": 0.9})]))
+def test_one_width_alone_has_no_effect(capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.DataFrame([row(FIRST, "wide", 0, 0.4, **{"iou.often": 0.9})])
+    [found] = benchmark.summary(table)
     assert found["pairs"] == 0 and np.isnan(found["effect"]) and np.isnan(found["sd"])
+    benchmark.show(table)
+    assert capsys.readouterr().out.splitlines()[2] == f"| {FIRST} | 0 | 100 | – | – | – – – | – | 1 of 1 | 0.400 |"
