@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stdc_lab.analysis.frame import load_study
     from stdc_lab.analysis.judge import judge
+    from stdc_lab.analysis.surrogate import Surrogate
     from stdc_lab.arch import ArchSpec, DecoderSpec, StdcSpec, analyse, presets, total_cost
     from stdc_lab.config import DataConfig, LatencyConfig, StudyConfig, TrainConfig, TrainingHeads
     from stdc_lab.config.reading import read_study
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "stdc_lab.analysis.frame": ("load_study",),
     "stdc_lab.analysis.judge": ("judge",),
+    "stdc_lab.analysis.surrogate": ("Surrogate",),
     "stdc_lab.arch": ("ArchSpec", "DecoderSpec", "StdcSpec", "analyse", "presets", "total_cost"),
     "stdc_lab.config": ("DataConfig", "LatencyConfig", "StudyConfig", "TrainConfig", "TrainingHeads"),
     "stdc_lab.config.reading": ("read_study",),
@@ -50,6 +52,7 @@ __all__ = [
     "SegOutput",
     "StdcSpec",
     "StudyConfig",
+    "Surrogate",
     "TrainConfig",
     "TrainingHeads",
     "analyse",

@@ -81,6 +81,7 @@ def loaded_after(statement: str) -> set[str]:
         "from stdc_lab import ArchSpec, presets, StudyConfig, read_study",
         "from stdc_lab import load_study, render_report",
         "from stdc_lab import judge",
+        "from stdc_lab import Surrogate",
         "import stdc_lab.records, stdc_lab.data, stdc_lab.storage",
         "import stdc_lab.cli.main",
     ],
