@@ -52,10 +52,18 @@ class ClaimFolder:
             lock.release()
 
 
-def chosen_claims(names: Sequence[str], kinds: Sequence[str], out: Path, folder: Path = CLAIMS) -> list[ClaimFolder]:
+def chosen_claims(
+    names: Sequence[str],
+    kinds: Sequence[str],
+    out: Path,
+    folder: Path = CLAIMS,
+    problems: list[str] | None = None,
+) -> list[ClaimFolder]:
     """The claims by their ids, or by the paths of their files, or all of a folder; of some kinds, or of all.
 
-    Raises `ConfigError` for a name that is neither, or two claims of one id.
+    problems: takes what is wrong with a file, so that the other claims are chosen all the same. Raises `ConfigError`
+    for a name that is neither, two claims of one id, kinds that none is of, and without `problems` for a file's
+    mistakes.
     """
     files = find_claims(folder)
     paths = []
@@ -69,12 +77,22 @@ def chosen_claims(names: Sequence[str], kinds: Sequence[str], out: Path, folder:
             raise ConfigError(f"claim: got {name!r}; allowed: the path of a claim's YAML, or one of {there}")
     if not names and not files:
         raise ConfigError(f"{folder}: no claims here; run this where studies/claims is, or name the files of claims")
-    claims = [read_claim(path) for path in paths or files.values()]
+    claims = []
+    for path in dict.fromkeys(paths or files.values()):
+        try:
+            claims.append(read_claim(path))
+        except ConfigError as error:
+            if problems is None:
+                raise
+            problems.append(str(error))
     ids = [claim.id for claim in claims]
     twice = next((one for one in ids if ids.count(one) > 1), None)
     if twice is not None:
         raise ConfigError(f"{twice}: two claims of this id; give one of them another id")
-    return [ClaimFolder(claim, out / claim.id) for claim in claims if not kinds or claim.kind in kinds]
+    chosen = [ClaimFolder(claim, out / claim.id) for claim in claims if not kinds or claim.kind in kinds]
+    if claims and not chosen:
+        raise ConfigError(f"claim: none of these is {' or '.join(kinds)}: {', '.join(ids)}")
+    return chosen
 
 
 def known_trainings(out: Path) -> dict[str, TrainingRow]:

@@ -69,7 +69,8 @@ def reproduce_command(
     kinds = [kind for kind, wanted in (("exact", exact), ("measured", measured), ("trained", trained)) if wanted]
     seconds = None if budget is None else read_budget(budget)
     paths = read_paths(data)
-    folders = chosen_claims(claim or [], kinds, out)
+    unread: list[str] = []
+    folders = chosen_claims(claim or [], kinds, out, problems=unread)
 
     from stdc_lab.claims.reproduce import Wanted, reproduce
     from stdc_lab.hardware.devices import choose_device
