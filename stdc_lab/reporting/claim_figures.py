@@ -15,7 +15,7 @@ from stdc_lab.analysis.networks import estimate
 from stdc_lab.analysis.sequential import FIRST_LOOK, repeated_intervals
 from stdc_lab.analysis.trainings_table import TrainingRow, table_of, whole_pairs
 from stdc_lab.config.claim import TrainedClaim
-from stdc_lab.config.figures import CLASS_IOU
+from stdc_lab.config.figures import CLASS_IOU, figure_of
 from stdc_lab.reporting.canvas import BLUE, GREY, INK, VERMILLION, dress, legend_above, new_figure, say_nothing
 
 NO_PAIRS = "no pair yet"
@@ -87,7 +87,7 @@ def looks_figure(claim: TrainedClaim, protocol: str, rows: Sequence[TrainingRow]
     looks = looks_of(claim, protocol, rows)
     figure = new_figure(8.6, 3.2, caption)
     left, right = figure.subplots(1, 2, sharey=True)
-    unit = f"{claim.metric}, treatment − control"
+    unit = f"{figure_of(claim.metric).title}, treatment − control"
     dress(left, "Seed", unit)
     dress(right, "Pairs seen", "")
     if not looks.seeds:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stdc_lab.analysis.claim_verdict import ClaimVerdict, Contrast
+from stdc_lab.analysis.claim_verdict import NOT_RUN, ClaimVerdict, Contrast
 
 DIGITS = 4
 
@@ -40,10 +40,12 @@ def contrast_sentence(one: Contrast) -> str:
     return f"{name}: {signed(one.effect)}, {low} to {high}{p}"
 
 
-def remarks(verdict: ClaimVerdict) -> list[str]:
-    """What has to be known of a verdict beside its row."""
-    said = []
-    if verdict.reason is not None:
+def remarks(verdict: ClaimVerdict, *, with_reason: bool = True) -> list[str]:
+    """What has to be known of a verdict beside its row; nothing of a claim that was not run."""
+    said: list[str] = []
+    if verdict.verdict == NOT_RUN:
+        return said
+    if with_reason and verdict.reason is not None:
         said.append(verdict.reason)
     if verdict.divergence_p_value is not None:
         said.append(f"the sides diverge equally often: p {verdict.divergence_p_value:.2g} (Fisher)")

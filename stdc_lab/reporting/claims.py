@@ -12,9 +12,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from stdc_lab.analysis.claim_folder import KeptClaim, read_claims_folder
 from stdc_lab.analysis.claim_verdict import ClaimVerdict
 from stdc_lab.analysis.ledger import Look
+from stdc_lab.analysis.trainings_table import TrainingRow, table_of, whole_pairs
+from stdc_lab.analysis.variance import variance_parts
 from stdc_lab.config.claim import MeasuredClaim, TrainedClaim
+from stdc_lab.config.figures import figure_of
 from stdc_lab.config.reading import yaml_text
-from stdc_lab.errors import StudyError
+from stdc_lab.errors import ResultsError, StudyError
 from stdc_lab.files import write_text
 from stdc_lab.reporting.canvas import save_png
 from stdc_lab.reporting.claim_figures import classes_figure, looks_figure
@@ -122,7 +125,7 @@ def _claim_page(one: KeptClaim, folder: Path, pages: Environment) -> str:
             {
                 "verdict": verdict,
                 "facts": _facts(one, verdict),
-                "remarks": remarks(verdict),
+                "remarks": remarks(verdict, with_reason=False),
                 "images": images,
                 "figures": figures_table(verdict) if verdict.figures else None,
                 "looks": _looks(one, verdict.protocol),
@@ -139,11 +142,11 @@ def _claim_page(one: KeptClaim, folder: Path, pages: Environment) -> str:
 
 def _facts(one: KeptClaim, verdict: ClaimVerdict) -> list[tuple[str, str]]:
     """What a reader needs before the pictures: label and value."""
-    claim, facts = one.claim, [("Protocol", verdict.protocol)]
+    claim, facts = one.claim, [] if verdict.reason is None else [("Because", verdict.reason)]
     if isinstance(claim, TrainedClaim):
         low = "–" if verdict.interval is None else interval_text(verdict)
         facts += [
-            ("Effect", f"{effect_text(verdict) or '–'} {claim.metric}, 95 % interval {low}"),
+            ("Effect", f"{effect_text(verdict) or '–'} {figure_of(claim.metric).title}, 95 % interval {low}"),
             ("Asserts", f"{claim.asserts.replace('_', ' ')}; margin {claim.margin:g}"),
             ("Seeds", seeds_text(verdict)),
             (
@@ -156,7 +159,8 @@ def _facts(one: KeptClaim, verdict: ClaimVerdict) -> list[tuple[str, str]]:
         facts += [("Beside it", contrast_sentence(contrast)) for contrast in verdict.secondary]
         if verdict.frequent is not None:
             classes = ", ".join(verdict.frequent_classes)
-            facts.append(("Frequent classes", f"{contrast_sentence(verdict.frequent)} ({classes})"))
+            facts.append(("Beside it", f"{contrast_sentence(verdict.frequent)} ({classes})"))
+        facts += _noise(claim, one.rows[verdict.protocol])
         diverged = ", ".join(f"{arm} {count}" for arm, count in verdict.diverged.items())
         facts.append(("Diverged", diverged or "none"))
     if isinstance(claim, MeasuredClaim):
@@ -164,6 +168,32 @@ def _facts(one: KeptClaim, verdict: ClaimVerdict) -> list[tuple[str, str]]:
     facts += [("Machines", "; ".join(verdict.machines) or "–")] if isinstance(claim, TrainedClaim) else []
     facts.append(("Last training", verdict.date or "–")) if isinstance(claim, TrainedClaim) else None
     return facts
+
+
+def _noise(claim: TrainedClaim, rows: Sequence[TrainingRow]) -> list[tuple[str, str]]:
+    """Where the scatter of the difference comes from; nothing where there are too few pairs to tell."""
+    kept, _ = whole_pairs(rows, list(claim.arms))
+    try:
+        parts = variance_parts(table_of(kept, list(claim.arms)), claim.weights)
+    except ResultsError:
+        return []
+    total = parts.class_variance + parts.seed_variance + parts.rest_variance
+    if not total > 0:
+        return []
+    noisiest = parts.by_class.head(3)
+    names = ", ".join(f"{row['class']} {100 * row['share']:.0f} %" for _, row in noisiest.iterrows())
+    shares = (
+        f"{100 * part / total:.0f} % {name}"
+        for name, part in (
+            ("between classes", parts.class_variance),
+            ("between seeds", parts.seed_variance),
+            ("rest", parts.rest_variance),
+        )
+    )
+    return [
+        ("Scatter of a pair", f"standard deviation {parts.sd:.4f} of the mean over classes; most of it: {names}"),
+        ("Differences vary", ", ".join(shares)),
+    ]
 
 
 def _caption(claim: TrainedClaim, protocol: str) -> str:
@@ -189,7 +219,7 @@ def _anyway(reason: str | None) -> str:
 
 def _look(look: Look) -> str:
     found = "" if look.interval is None else f", {signed(look.interval[0])} to {signed(look.interval[1])}"
-    said = f"{look.seeds} pairs: {look.verdict}{found}" if look.seeds else look.verdict
+    said = f"{look.seeds} pair{'' if look.seeds == 1 else 's'}: {look.verdict}{found}" if look.seeds else look.verdict
     return said if look.exploratory is None else f"{said}; exploratory: {look.exploratory}"
 
 

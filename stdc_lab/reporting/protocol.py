@@ -70,6 +70,7 @@ def training_rows(config: StudyConfig, records: Sequence[TrialRecord]) -> Rows:
             "Loss weights",
             f"main {train.loss.main:g}, auxiliary {train.loss.auxiliary:g}, "
             f"detail {train.loss.detail_bce:g} (cross-entropy) and {train.loss.detail_dice:g} (dice)"
+            + ("; cross-entropy over hard pixels (OHEM)" if train.loss.cross_entropy == "ohem" else "")
             + ("" if train.loss.class_weights == "none" else f"; classes weighted as {train.loss.class_weights} does"),
         ),
         ("Precision", distinct(_precision(record.result) for record in records) or train.precision),

@@ -32,7 +32,8 @@ def cross_entropy(
     if labelled is None:
         counted = labels != IGNORE_LABEL
         labelled = counted.sum() if weights is None else weights[labels[counted].long()].sum()
-    return total / torch.as_tensor(labelled, device=total.device).clamp(min=1)
+    divisor = torch.as_tensor(labelled, device=total.device)
+    return total / torch.where(divisor > 0, divisor, 1)  # may be less than 1: a pixel or two over several parts
 
 
 def ohem_cross_entropy(

@@ -45,6 +45,15 @@ def test_switches_are_said_the_other_way_round_too():
     assert rows["Image size"].endswith("crop as the images")
 
 
+def test_what_the_cross_entropy_counts_is_said():
+    plain = rows_of(train=TRAIN)[0]["Loss weights"]
+    assert plain == "main 1, auxiliary 1, detail 1 (cross-entropy) and 1 (dice)"
+    weighted = rows_of(train={**TRAIN, "loss": {"class_weights": "enet"}})[0]["Loss weights"]
+    assert weighted == f"{plain}; classes weighted as enet does"
+    hard = rows_of(train={**TRAIN, "loss": {"cross_entropy": "ohem"}})[0]["Loss weights"]
+    assert hard == f"{plain}; cross-entropy over hard pixels (OHEM)"
+
+
 def test_the_seeds_of_a_plan_and_of_what_is_beside_it():
     plan = {"arms": {"a": {}, "b": {"heads.detail_strides": []}}, "seeds": [3, 5]}
     rows, _, _ = rows_of(plan=plan, references=["stdc2"], seed=2)

@@ -32,6 +32,17 @@ def test_the_account_is_said_and_kept(dataset: Dataset, tmp_path: Path) -> None:
         assert part in text
 
 
+def test_the_account_says_how_classes_are_weighted(dataset: Dataset) -> None:
+    def loss_line(**loss: Any) -> str:
+        recipe = recipe_of(loss=loss)
+        trainer = Trainer(build_model(SPEC, 11, recipe.train.heads), dataset, recipe.train, 0, CPU)
+        [line] = [line for line in account(recipe, trainer, "random weights").splitlines() if line.startswith("loss ")]
+        return line
+
+    assert "cross-entropy: mean, classes weighted as enet does; auxiliary × 1" in loss_line(class_weights="enet")
+    assert "cross-entropy: mean; auxiliary × 1" in loss_line()
+
+
 def test_a_precision_that_is_only_emulated_is_said(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
