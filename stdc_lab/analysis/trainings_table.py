@@ -163,7 +163,7 @@ def whole_pairs(rows: Sequence[TrainingRow], arms: Sequence[str]) -> tuple[list[
 
 
 def _is_none(value: object) -> bool:
-    return value is None or value == "" or isinstance(value, float) and value != value
+    return value is None or value == "" or (isinstance(value, float) and value != value)
 
 
 def _number(value: float | None) -> float:
