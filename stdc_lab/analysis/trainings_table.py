@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, Self
@@ -33,6 +35,8 @@ _AFTER = (
     "date",
     "reason",
 )
+_TOLD = {"arm", "seed", "state", "miou", "class_iou", "pixel_accuracy", "precision", "training", "contents"}
+"""What a training's row says, apart from where, when and how fast it was run."""
 
 
 class TrainingRow(Value):
@@ -160,6 +164,20 @@ def whole_pairs(rows: Sequence[TrainingRow], arms: Sequence[str]) -> tuple[list[
         else:
             kept += mine.values()
     return kept, left
+
+
+def digests_of(rows: Iterable[TrainingRow], arms: Sequence[str]) -> dict[str, str]:
+    """What a look rests on: each pair, as `seed 3`, with eight hexadecimal digits for what its rows say.
+
+    When and how fast they were trained is left out: a row that was lost and is trained again is the same.
+    """
+    found: dict[str, str] = {}
+    kept, _ = whole_pairs(list(rows), arms)
+    for seed in sorted({row.seed for row in kept}):
+        of_seed = sorted((row for row in kept if row.seed == seed), key=lambda row: row.arm)
+        content = json.dumps([row.model_dump(mode="json", include=_TOLD) for row in of_seed], sort_keys=True)
+        found[f"seed {seed}"] = hashlib.sha256(content.encode()).hexdigest()[:8]
+    return found
 
 
 def _is_none(value: object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from stdc_lab.errors import ConfigError, StudyError
 from stdc_lab.files import write_text
 
 CLAIMS = Path("studies/claims")
-MAX_HEADER = 100_000
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,10 @@ def chosen_claims(names: Sequence[str], kinds: Sequence[str], out: Path, folder:
 
 
 def known_trainings(out: Path) -> dict[str, TrainingRow]:
-    """Every training in the tables of a folder of claims, by its key."""
+    """Every training in the tables of a folder of claims, by its key. Other files, and tables that are none any more,
+    are passed over: who asks for their claim is told."""
     rows: dict[str, TrainingRow] = {}
     for path in sorted(out.glob("*/*.csv")):
-        with path.open(encoding="utf-8", errors="replace") as file:
-            header = file.readline(MAX_HEADER)
-        if "trial_key" in header.strip().split(","):
+        with suppress(StudyError):
             rows |= {row.trial_key: row for row in read_table(path)}
     return rows
