@@ -123,13 +123,16 @@ def test_a_changed_claim_is_reported_and_its_looks_are_exploratory(tmp_path: Pat
     assert (tmp_path / "out" / "tiny_details" / "claim.yaml").read_text() == kept
 
 
-def test_a_claim_that_cannot_be_decided_is_refused(tmp_path: Path, trainings: Trainings) -> None:
+def test_a_claim_that_cannot_be_decided_is_refused(
+    tmp_path: Path, trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trained_module, "seeds_that_would_do", lambda **_: 77)  # which simulates for seconds
     path = write_claim(tmp_path, "assumed_sd: 0.008", "assumed_sd: 0.03")
     done = run(tmp_path, claims=(path,))
     assert not done.verdicts
     (problem,) = done.problems
     assert "tiny_details/scenes: cannot be decided with 4 seeds at assumed_sd 0.03 and margin 0.01" in problem
-    assert "seeds would do; --anyway" in problem
+    assert "77 seeds would do; --anyway" in problem
     assert not trainings.asked
     done = run(tmp_path, replace(Wanted(), anyway=True, seeds=1), (path,))
     assert len(trainings.asked) == 2
