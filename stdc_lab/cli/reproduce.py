@@ -80,15 +80,15 @@ def reproduce_command(
     with ReproduceWatcher() as watcher:
         done = reproduce(folders, out, wanted, choose_device(device), data=paths, watcher=watcher.watcher())
     content = jsonlib.dumps([verdict.model_dump(mode="json") for verdict in done.verdicts], indent=1)
+    if not to_stdout:
+        print_verdicts(done.verdicts)
+        typer.echo(f"kept:   {out}\nnext:   stdc-lab report {out}")
     if json is not None:
         write_json(content, json)
     if markdown is not None:
         write_text(as_markdown(verdict_table(done.verdicts)), markdown, "--markdown")
-    if not to_stdout:
-        print_verdicts(done.verdicts)
-        typer.echo(f"kept:   {out}\nnext:   stdc-lab report {out}")
-    if done.problems:
-        raise ConfigError("\n".join(done.problems))
+    if problems := [*unread, *done.problems]:
+        raise ConfigError("\n".join(problems))
 
 
 def read_budget(text: str) -> float:
