@@ -80,8 +80,12 @@ def figures_seen(claim: ExactClaim | MeasuredClaim, folder: Path) -> dict[str, s
 
 
 def read_claims_folder(folder: Path) -> list[KeptClaim]:
-    """All claims that a folder of claims holds, by name. Raises `StudyError` if there is none."""
+    """All claims that a folder of claims holds, by name. Raises `StudyError` if there is none, or one in a folder of
+    another name: it would be one claim with two verdicts."""
     kept = [read_claim_folder(path.parent) for path in sorted(folder.glob(f"*/{CLAIM_FILE}"))]
+    for one in kept:
+        if one.folder.name != one.claim.id:
+            raise StudyError(f"{one.folder}: holds the claim {one.claim.id}; allowed: a folder of that name")
     if not kept:
         raise StudyError(f"{folder}: no claims here: stdc-lab reproduce puts them into reports/claims")
     judged = iter(with_holm([verdict for one in kept for verdict in one.verdicts]))

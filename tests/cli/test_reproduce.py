@@ -20,7 +20,9 @@ def a_false_claim(folder: Path) -> Path:
     text = COUNTS.read_text()
     assert "params_millions: 8.44" in text
     path = folder / "false_counts.yaml"
-    path.write_text(text.replace("params_millions: 8.44", "params_millions: 9.44").replace("id: stdc1_counts", "id: false_counts"))
+    path.write_text(
+        text.replace("params_millions: 8.44", "params_millions: 9.44").replace("id: stdc1_counts", "id: false_counts")
+    )
     return path
 
 
