@@ -11,6 +11,7 @@ import filelock
 
 from stdc_lab.analysis.claim_folder import CLAIM_FILE, Claim, table_path
 from stdc_lab.analysis.trainings_table import TrainingRow, read_table
+from stdc_lab.config.claim import TrainedClaim
 from stdc_lab.config.reading import find_claims, read_claim, yaml_text
 from stdc_lab.errors import ConfigError, StudyError
 from stdc_lab.files import write_text
@@ -103,3 +104,12 @@ def known_trainings(out: Path) -> dict[str, TrainingRow]:
         with suppress(StudyError):
             rows |= {row.trial_key: row for row in read_table(path)}
     return rows
+
+
+def check_protocols(folders: Sequence[ClaimFolder], names: Sequence[str]) -> None:
+    """Raise `ConfigError` for a protocol that no claim has."""
+    claims = (folder.claim for folder in folders)
+    there = list(dict.fromkeys(name for one in claims if isinstance(one, TrainedClaim) for name in one.protocols))
+    for name in names:
+        if name not in there:
+            raise ConfigError(f"--protocol: got {name!r}; allowed: {', '.join(there) or 'none, no claim is trained'}")

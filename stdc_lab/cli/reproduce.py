@@ -61,7 +61,7 @@ def reproduce_command(
     Example: stdc-lab reproduce --exact
     Example: stdc-lab reproduce detail_auxiliary --data camvid=../camvid --budget 2h
     """
-    from stdc_lab.claims.folder import chosen_claims
+    from stdc_lab.claims.folder import check_protocols, chosen_claims
     from stdc_lab.cli.options import write_json, write_text
     from stdc_lab.cli.tables import as_markdown
     from stdc_lab.cli.verdicts import ReproduceWatcher, print_verdicts, verdict_table
@@ -71,6 +71,7 @@ def reproduce_command(
     paths = read_paths(data)
     unread: list[str] = []
     folders = chosen_claims(claim or [], kinds, out, problems=unread)
+    check_protocols(folders, protocol or ())
 
     from stdc_lab.claims.reproduce import Wanted, reproduce
     from stdc_lab.hardware.devices import choose_device

@@ -102,6 +102,8 @@ def test_one_broken_file_leaves_the_other_claims_judged(tmp_path: Path) -> None:
         (["stdc1_counts", "--data", "camvid"], "--data: got 'camvid'; allowed: NAME=PATH, where NAME is "),
         (["stdc1_counts", "--data", "camvdi=x"], "--data: got 'camvdi=x'; allowed: NAME=PATH"),
         (["stdc1_counts", "--device", "gpu"], "gpu"),
+        (["global_context", "--protocol", "camvdi"], "--protocol: got 'camvdi'; allowed: camvid"),
+        (["stdc1_counts", "--protocol", "camvid"], "--protocol: got 'camvid'; allowed: none, no claim is trained"),
         (["global_context", "--seeds", "1"], "global_context/camvid: not run on: needs --data camvid=PATH"),
         (["global_context", "--data", "camvid=/none/here"], "global_context/camvid: "),
     ],
