@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +13,10 @@ import pandas as pd
 
 from stdc_lab.analysis.claim_verdict import ClaimVerdict, judge_figures, judge_trained, with_holm
 from stdc_lab.analysis.ledger import Ledger, digest_of
-from stdc_lab.analysis.trainings_table import TrainingRow, read_table
+from stdc_lab.analysis.trainings_table import TrainingRow, digests_of, read_table
 from stdc_lab.config.claim import ExactClaim, MeasuredClaim, TrainedClaim
 from stdc_lab.config.reading import read_claim
-from stdc_lab.errors import StudyError
+from stdc_lab.errors import StdcLabError, StudyError
 from stdc_lab.files import read_bytes, write_text
 
 CLAIM_FILE = "claim.yaml"
@@ -53,16 +55,37 @@ def read_claim_folder(folder: Path) -> KeptClaim:
     digest = digest_of(claim)
     if not isinstance(claim, TrainedClaim):
         figures = read_figures(table_path(folder, FIGURES))
-        verdict = judge_figures(claim, figures, FIGURES, ledger.changed(FIGURES, digest))
+        seen = figures_seen(claim, folder)
+        verdict = judge_figures(claim, figures, FIGURES, ledger.changed(FIGURES, digest, seen=seen))
         return KeptClaim(claim, folder, ledger, {}, figures, (verdict,))
     rows = {name: read_table(table_path(folder, name)) for name in claim.protocols}
-    verdicts = tuple(judge_trained(claim, name, found, ledger.changed(name, digest)) for name, found in rows.items())
+    arms = list(claim.arms)
+    verdicts = tuple(
+        judge_trained(claim, name, found, ledger.changed(name, digest, seen=digests_of(found, arms)))
+        for name, found in rows.items()
+    )
     return KeptClaim(claim, folder, ledger, rows, None, verdicts)
 
 
+def figures_seen(claim: ExactClaim | MeasuredClaim, folder: Path) -> dict[str, str]:
+    """What a look at measured figures rests on: their table, with a digest. Computed ones are computed every time."""
+    path = table_path(folder, FIGURES)
+    if isinstance(claim, ExactClaim) or not path.exists():
+        return {}
+    try:
+        content = read_bytes(path).replace(b"\r\n", b"\n")
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror}") from error
+    return {"the table of figures": hashlib.sha256(content).hexdigest()[:8]}
+
+
 def read_claims_folder(folder: Path) -> list[KeptClaim]:
-    """All claims that a folder of claims holds, by name. Raises `StudyError` if there is none."""
+    """All claims that a folder of claims holds, by name. Raises `StudyError` if there is none, or one in a folder of
+    another name: it would be one claim with two verdicts."""
     kept = [read_claim_folder(path.parent) for path in sorted(folder.glob(f"*/{CLAIM_FILE}"))]
+    for one in kept:
+        if one.folder.name != one.claim.id:
+            raise StudyError(f"{one.folder}: holds the claim {one.claim.id}; allowed: a folder of that name")
     if not kept:
         raise StudyError(f"{folder}: no claims here: stdc-lab reproduce puts them into reports/claims")
     judged = iter(with_holm([verdict for one in kept for verdict in one.verdicts]))
@@ -70,6 +93,16 @@ def read_claims_folder(folder: Path) -> list[KeptClaim]:
         KeptClaim(one.claim, one.folder, one.ledger, one.rows, one.figures, tuple(next(judged) for _ in one.verdicts))
         for one in kept
     ]
+
+
+def others_kept(folder: Path, known: Collection[str]) -> list[ClaimVerdict]:
+    """The verdicts on the claims of a folder but for some, by id; those that cannot be judged are left out."""
+    verdicts: list[ClaimVerdict] = []
+    for path in sorted(folder.glob(f"*/{CLAIM_FILE}")):
+        if path.parent.name not in known:
+            with suppress(StdcLabError):
+                verdicts += read_claim_folder(path.parent).verdicts
+    return verdicts
 
 
 def write_figures(path: Path, figures: pd.DataFrame) -> None:

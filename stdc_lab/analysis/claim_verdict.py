@@ -73,9 +73,10 @@ class ClaimVerdict(Value):
     asserts: str | None = None
     e_value: float | None = None
     p_value: float | None = None
-    """Repeated p-value of no difference, for the family of claims."""
+    """Repeated p-value for the family of claims: of no difference, or of a difference as large as the margin for what
+    asserts `not_worse` or `equal`; 1 where a training of the contrast diverged."""
     holds_in_family: bool | None = None
-    """Whether a difference still shows once all trained claims are taken together (Holm, 5 %)."""
+    """Whether that still shows once all trained claims are taken together (Holm, 5 %)."""
     diverged: dict[str, int] = Field(default_factory=dict)
     """Arm → how many of its trainings diverged."""
     divergence_p_value: float | None = None
@@ -110,7 +111,7 @@ def judge_trained(
         title=claim.title,
         kind="trained",
         protocol=protocol,
-        explores=wanted.explores,
+        explores=wanted.explores or protocol != next(iter(claim.protocols)),
         verdict=NOT_RUN if not kept else UNDECIDED,
         max_seeds=claim.seeds_of(protocol),
         margin=claim.margin,
@@ -141,7 +142,7 @@ def judge_trained(
         chance=found.chance,
         e_value=_known(found.e_value),
         divergence_p_value=found.divergence_p_value,
-        p_value=repeated_p_value(apart, claim.seeds_of(protocol)),
+        p_value=1.0 if found.diverged else _p_value(claim, apart, claim.seeds_of(protocol)),
         secondary=_secondary(claim, protocol, frame),
         frequent=_frequent(claim, protocol, frame),
     )
@@ -174,12 +175,13 @@ def judge_figures(
     )
 
 
-def with_holm(verdicts: Sequence[ClaimVerdict]) -> list[ClaimVerdict]:
+def with_holm(verdicts: Sequence[ClaimVerdict], others: Sequence[ClaimVerdict] = ()) -> list[ClaimVerdict]:
     """The verdicts, and for trained claims whether their difference still shows in their family.
 
-    The family is of the verdicts that stand for a claim, each under its first protocol.
+    The family is of the verdicts that stand for a claim, each under its first protocol. others: of claims that are of
+    the family too, and nothing more is asked of them.
     """
-    together = [one for one in verdicts if one.p_value is not None and not one.explores]
+    together = [one for one in (*verdicts, *others) if one.p_value is not None and not one.explores]
     adjusted = holm({one.claim: one.p_value for one in together if one.p_value is not None})
     return [
         one.replace(holds_in_family=adjusted[one.claim] <= FAMILY_ERROR) if one in together else one for one in verdicts
@@ -196,6 +198,14 @@ def _judge(claim: TrainedClaim, protocol: str, frame: pd.DataFrame, metric: str)
         asserts=claim.asserts,
         direction=claim.direction,
     )
+
+
+def _p_value(claim: TrainedClaim, apart: np.ndarray, max_seeds: int) -> float:
+    """Of the difference that the claim has to be told from."""
+    if claim.asserts == "better":
+        return repeated_p_value(apart, max_seeds)
+    above = repeated_p_value(apart + claim.margin, max_seeds)
+    return above if claim.asserts == "not_worse" else max(above, repeated_p_value(apart - claim.margin, max_seeds))
 
 
 def _contrast(name: str, apart: np.ndarray, max_seeds: int) -> Contrast:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 
 from stdc_lab.config.figures import CLASS_IOU
-from stdc_lab.config.values import Value
+from stdc_lab.config.values import Value, in_words
 from stdc_lab.errors import StudyError
 from stdc_lab.files import read_bytes, write_text
 
@@ -33,7 +35,8 @@ _AFTER = (
     "date",
     "reason",
 )
-_TEXTS = dict.fromkeys((*_BEFORE[::2], *_AFTER[3:]), "str")
+_TOLD = {"arm", "seed", "state", "miou", "class_iou", "pixel_accuracy", "precision", "training", "contents"}
+"""What a training's row says, apart from where, when and how fast it was run."""
 
 
 class TrainingRow(Value):
@@ -62,6 +65,12 @@ class TrainingRow(Value):
     reason: str = ""
     """Why it diverged."""
 
+    @model_validator(mode="after")
+    def _has_a_score_unless_it_diverged(self) -> Self:
+        if (self.miou is None) != (self.state == DIVERGED):
+            raise ValueError(f"state {self.state} and miou {self.miou}; allowed: a miou of each that did not diverge")
+        return self
+
 
 def table_of(rows: Iterable[TrainingRow], arms: Sequence[str]) -> pd.DataFrame:
     """Rows as a frame: by seed, and within a seed in the order of the arms; a column `iou.CLASS` for each class."""
@@ -79,16 +88,20 @@ def table_of(rows: Iterable[TrainingRow], arms: Sequence[str]) -> pd.DataFrame:
 
 
 def rows_of(frame: pd.DataFrame) -> list[TrainingRow]:
-    """A frame of `table_of` as rows."""
+    """A frame of `table_of` as rows; its values may be texts. Raises ValueError that says which row is none."""
     classes = [name for name in frame.columns if str(name).startswith(CLASS_IOU)]
     rows = []
-    for content in frame.to_dict(orient="records"):
-        known = {str(key): (None if _is_nan(value) else value) for key, value in content.items() if key not in classes}
+    for number, content in enumerate(frame.to_dict(orient="records"), 1):
+        known = {str(key): (None if _is_none(value) else value) for key, value in content.items() if key not in classes}
         known["reason"] = known["reason"] or ""
         of_classes = {str(key)[len(CLASS_IOU) :]: content[key] for key in classes}
         if known["state"] == COMPLETE:
-            known["class_iou"] = {key: None if _is_nan(value) else value for key, value in of_classes.items()}
-        rows.append(TrainingRow.model_validate(known))
+            known["class_iou"] = {key: None if _is_none(value) else value for key, value in of_classes.items()}
+        try:
+            rows.append(TrainingRow.model_validate(known))
+        except ValidationError as error:
+            said = "; ".join(map(in_words, error.errors(include_url=False)))
+            raise ValueError(f"row {number}: {said}") from error
     return rows
 
 
@@ -105,8 +118,9 @@ def read_table(path: Path) -> list[TrainingRow]:
     if not path.exists():
         return []
     try:
-        text = read_bytes(path).decode("utf-8")
-        frame = pd.read_csv(io.StringIO(text), dtype=_TEXTS, keep_default_na=True)
+        text = read_bytes(path).decode("utf-8-sig")  # a spreadsheet begins its files with a mark
+        # As texts: an arm may be called `None`, and no digit depends on how pandas reads numbers.
+        frame = pd.read_csv(io.StringIO(text), dtype="str", keep_default_na=False)
         missing = [name for name in (*_BEFORE, *_AFTER) if name not in frame]
         if missing:
             raise ValueError(f"the column {missing[0]} is missing")
@@ -126,9 +140,11 @@ def with_frequent(frame: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """The frame with `frequent_miou`, the mean IoU over these classes where each occurs. Raises `StudyError` for a
     class that it has no column of."""
     columns = [f"{CLASS_IOU}{name}" for name in classes]
+    there = [str(one)[len(CLASS_IOU) :] for one in frame.columns if str(one).startswith(CLASS_IOU)]
+    if not there:  # every training diverged
+        return frame.assign(**{FREQUENT: np.nan})
     for column, name in zip(columns, classes, strict=True):
         if column not in frame:
-            there = [str(one)[len(CLASS_IOU) :] for one in frame.columns if str(one).startswith(CLASS_IOU)]
             raise StudyError(f"frequent_classes: got {name!r}; allowed: {', '.join(there)}")
     return frame.assign(**{FREQUENT: frame[columns].mean(axis=1) if columns else np.nan})
 
@@ -150,8 +166,22 @@ def whole_pairs(rows: Sequence[TrainingRow], arms: Sequence[str]) -> tuple[list[
     return kept, left
 
 
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and value != value
+def digests_of(rows: Iterable[TrainingRow], arms: Sequence[str]) -> dict[str, str]:
+    """What a look rests on: each pair, as `seed 3`, with eight hexadecimal digits for what its rows say.
+
+    When and how fast they were trained is left out: a row that was lost and is trained again is the same.
+    """
+    found: dict[str, str] = {}
+    kept, _ = whole_pairs(list(rows), arms)
+    for seed in sorted({row.seed for row in kept}):
+        of_seed = sorted((row for row in kept if row.seed == seed), key=lambda row: row.arm)
+        content = json.dumps([row.model_dump(mode="json", include=_TOLD) for row in of_seed], sort_keys=True)
+        found[f"seed {seed}"] = hashlib.sha256(content.encode()).hexdigest()[:8]
+    return found
+
+
+def _is_none(value: object) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and value != value)
 
 
 def _number(value: float | None) -> float:

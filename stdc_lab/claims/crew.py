@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +20,7 @@ from stdc_lab.claims.trained import Bench, train_arm
 from stdc_lab.config.claim import TrainedClaim
 from stdc_lab.config.data import DataConfig
 from stdc_lab.data import Dataset, load_dataset
-from stdc_lab.errors import DataError
+from stdc_lab.errors import DataError, StdcLabError, StudyError
 from stdc_lab.hardware.threads import default_threads
 
 
@@ -63,9 +64,23 @@ def crew_of(jobs: int) -> Iterator[Crew | None]:
 
 
 def train_together(crew: Crew, tasks: Sequence[Task]) -> Iterator[TrainingRow]:
-    """The rows of the tasks, in the order in which they end. Raises what a training raises."""
-    for future in as_completed([crew.submit(_train, task) for task in tasks]):
-        yield future.result()
+    """The rows of the tasks, in the order in which they end.
+
+    Raises what a training raises, once the others have ended and been given; `StudyError` if a process was killed.
+    """
+    refused: StdcLabError | None = None
+    try:
+        for future in as_completed([crew.submit(_train, task) for task in tasks]):
+            try:
+                yield future.result()
+            except StdcLabError as error:
+                refused = error
+    except BrokenProcessPool as error:
+        raise StudyError(
+            "a process that trains was killed, perhaps for want of memory; called again, it goes on (fewer --jobs)"
+        ) from error
+    if refused is not None:
+        raise refused
 
 
 def _train(task: Task) -> TrainingRow:

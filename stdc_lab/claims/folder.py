@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,12 @@ import filelock
 
 from stdc_lab.analysis.claim_folder import CLAIM_FILE, Claim, table_path
 from stdc_lab.analysis.trainings_table import TrainingRow, read_table
+from stdc_lab.config.claim import TrainedClaim
 from stdc_lab.config.reading import find_claims, read_claim, yaml_text
 from stdc_lab.errors import ConfigError, StudyError
 from stdc_lab.files import write_text
 
 CLAIMS = Path("studies/claims")
-MAX_HEADER = 100_000
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,18 @@ class ClaimFolder:
             lock.release()
 
 
-def chosen_claims(names: Sequence[str], kinds: Sequence[str], out: Path, folder: Path = CLAIMS) -> list[ClaimFolder]:
+def chosen_claims(
+    names: Sequence[str],
+    kinds: Sequence[str],
+    out: Path,
+    folder: Path = CLAIMS,
+    problems: list[str] | None = None,
+) -> list[ClaimFolder]:
     """The claims by their ids, or by the paths of their files, or all of a folder; of some kinds, or of all.
 
-    Raises `ConfigError` for a name that is neither, or two claims of one id.
+    problems: takes what is wrong with a file, so that the other claims are chosen all the same. Raises `ConfigError`
+    for a name that is neither, two claims of one id, kinds that none is of, and without `problems` for a file's
+    mistakes.
     """
     files = find_claims(folder)
     paths = []
@@ -70,20 +78,38 @@ def chosen_claims(names: Sequence[str], kinds: Sequence[str], out: Path, folder:
             raise ConfigError(f"claim: got {name!r}; allowed: the path of a claim's YAML, or one of {there}")
     if not names and not files:
         raise ConfigError(f"{folder}: no claims here; run this where studies/claims is, or name the files of claims")
-    claims = [read_claim(path) for path in paths or files.values()]
+    claims = []
+    for path in dict.fromkeys(paths or files.values()):
+        try:
+            claims.append(read_claim(path))
+        except ConfigError as error:
+            if problems is None:
+                raise
+            problems.append(str(error))
     ids = [claim.id for claim in claims]
     twice = next((one for one in ids if ids.count(one) > 1), None)
     if twice is not None:
         raise ConfigError(f"{twice}: two claims of this id; give one of them another id")
-    return [ClaimFolder(claim, out / claim.id) for claim in claims if not kinds or claim.kind in kinds]
+    chosen = [ClaimFolder(claim, out / claim.id) for claim in claims if not kinds or claim.kind in kinds]
+    if claims and not chosen:
+        raise ConfigError(f"claim: none of these is {' or '.join(kinds)}: {', '.join(ids)}")
+    return chosen
 
 
 def known_trainings(out: Path) -> dict[str, TrainingRow]:
-    """Every training in the tables of a folder of claims, by its key."""
+    """Every training in the tables of a folder of claims, by its key. Other files, and tables that are none any more,
+    are passed over: who asks for their claim is told."""
     rows: dict[str, TrainingRow] = {}
     for path in sorted(out.glob("*/*.csv")):
-        with path.open(encoding="utf-8", errors="replace") as file:
-            header = file.readline(MAX_HEADER)
-        if "trial_key" in header.strip().split(","):
+        with suppress(StudyError):
             rows |= {row.trial_key: row for row in read_table(path)}
     return rows
+
+
+def check_protocols(folders: Sequence[ClaimFolder], names: Sequence[str]) -> None:
+    """Raise `ConfigError` for a protocol that no claim has."""
+    claims = (folder.claim for folder in folders)
+    there = list(dict.fromkeys(name for one in claims if isinstance(one, TrainedClaim) for name in one.protocols))
+    for name in names:
+        if name not in there:
+            raise ConfigError(f"--protocol: got {name!r}; allowed: {', '.join(there) or 'none, no claim is trained'}")

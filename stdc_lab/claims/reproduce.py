@@ -12,17 +12,19 @@ from pathlib import Path
 
 import torch
 
-from stdc_lab.analysis.claim_folder import FIGURES, read_figures, write_figures
+from stdc_lab.analysis.claim_folder import FIGURES, figures_seen, others_kept, read_figures, write_figures
 from stdc_lab.analysis.claim_verdict import NOT_RUN, UNDECIDED, ClaimVerdict, judge_figures, judge_trained, with_holm
-from stdc_lab.analysis.ledger import Ledger, digest_of
+from stdc_lab.analysis.ledger import PACKAGE, Ledger, digest_of
 from stdc_lab.analysis.stated import frame_of
-from stdc_lab.analysis.trainings_table import TrainingRow, read_table, write_table
+from stdc_lab.analysis.trainings_table import TrainingRow, digests_of, read_table, write_table
 from stdc_lab.claims.crew import Crew, Task, crew_of, train_together
 from stdc_lab.claims.exact import compute
 from stdc_lab.claims.folder import ClaimFolder, known_trainings
 from stdc_lab.claims.measured import measure
 from stdc_lab.claims.trained import (
     Bench,
+    check_classes,
+    check_metric,
     check_rows,
     circumstances_of,
     key_of,
@@ -33,7 +35,7 @@ from stdc_lab.claims.trained import (
 from stdc_lab.config.claim import FIRST_LOOK, ExactClaim, MeasuredClaim, TrainedClaim
 from stdc_lab.config.data import DataConfig
 from stdc_lab.data import Dataset, load_dataset
-from stdc_lab.errors import DataError, StdcLabError
+from stdc_lab.errors import DataError, StdcLabError, StudyError
 from stdc_lab.hardware.environment import environment
 from stdc_lab.records.keys import DRAWS_VERSION
 from stdc_lab.training import Progress
@@ -89,7 +91,18 @@ class _Work:
     protocol: str
     ledger: Ledger
     rows: list[TrainingRow]
-    verdict: ClaimVerdict
+    verdict: ClaimVerdict = field(init=False)
+
+    def judge(self, inputs: Mapping[str, str], *, note: bool) -> None:
+        """Judge the rows; note: whether that is a look, which the ledger keeps."""
+        digest, seen = digest_of(self.claim), digests_of(self.rows, list(self.claim.arms))
+        changed = self.ledger.changed(self.protocol, digest, inputs, seen)
+        self.verdict = found = judge_trained(self.claim, self.protocol, self.rows, changed)
+        if note and found.pairs:
+            self.ledger.look(
+                self.protocol, digest, found.pairs, found.verdict, found.effect, found.interval, found.e_value,
+                inputs=inputs, seen=seen,
+            )  # fmt: skip
 
     @property
     def decided(self) -> bool:
@@ -101,6 +114,8 @@ class _Work:
         left = limit - self.verdict.pairs
         if self.decided or left <= 0:
             return 0
+        if self.verdict.divergence_p_value is not None:
+            return left  # it stays undecided, so others come first
         return min(left, max(FIRST_LOOK - self.verdict.pairs, self.verdict.more_seeds or 1, 1))
 
 
@@ -126,7 +141,7 @@ def reproduce(
         works: list[_Work] = []
         for folder in folders:
             try:
-                if not stack.enter_context(folder.lock()):
+                if wanted.run and not stack.enter_context(folder.lock()):
                     done.problems.append(f"{folder.claim.id}: another process is at work on it; left alone")
                 elif isinstance(folder.claim, TrainedClaim):
                     works += _works(folder, folder.claim, wanted)
@@ -139,7 +154,7 @@ def reproduce(
             bench = Bench(device, runs, known_trainings(out), watcher.progress)
             _Trainings(wanted, done, bench, data or {}, watcher, started).run(works)
         done.verdicts += [work.verdict for work in works]
-    done.verdicts = with_holm(done.verdicts)
+    done.verdicts = with_holm(done.verdicts, others_kept(out, [folder.claim.id for folder in folders]))
     return done
 
 
@@ -148,12 +163,15 @@ def _works(folder: ClaimFolder, claim: TrainedClaim, wanted: Wanted) -> list[_Wo
     for protocol in claim.protocols:
         if wanted.protocols and protocol not in wanted.protocols:
             continue
+        check_metric(claim)
         ledger, rows = Ledger(folder.path), read_table(folder.table(protocol))
         check_rows(claim, protocol, rows, folder.table(protocol))
         if wanted.run and not wanted.anyway and ledger.beginning(protocol) is None:
             refuse_undecidable(claim, protocol)
-        verdict = judge_trained(claim, protocol, rows, ledger.changed(protocol, digest_of(claim)))
-        works.append(_Work(folder, claim, protocol, ledger, rows, verdict))
+        work = _Work(folder, claim, protocol, ledger, rows)
+        # Who was interrupted between a training and the look at it, has that look now.
+        work.judge({"draws": str(DRAWS_VERSION)}, note=wanted.run and ledger.beginning(protocol) is not None)
+        works.append(work)
     return works
 
 
@@ -190,25 +208,31 @@ class _Trainings:
         """Train what the next seed lacks and judge; False if the budget is spent."""
         claim, protocol, folder, dataset = work.claim, work.protocol, work.folder, self._dataset(work)
         digest = digest_of(claim)
-        inputs = {"contents": dataset.contents, "draws": str(DRAWS_VERSION), "stdc_lab": version("stdc_lab")}
-        work.ledger.begin(protocol, digest, inputs, "asked for by --anyway" if self.wanted.anyway else None)
-        if work.ledger.changed(protocol, digest) is None:
-            folder.keep()
+        inputs = {"contents": dataset.contents, "draws": str(DRAWS_VERSION), PACKAGE: version("stdc_lab")}
+        anyway = "asked for by --anyway" if self.wanted.anyway else None
+        check_classes(claim, protocol, dataset.class_names)
         seed = next_seed(claim, work.rows)
         here = environment(self.bench.device, torch.get_num_threads()).fingerprint
         trained = {row.arm for row in work.rows if row.seed == seed and row.fingerprint == here}
         lacking = [arm for arm in claim.arms if arm not in trained]
+        if not lacking:
+            raise StudyError(
+                f"{folder.table(protocol)}: the arms of seed {seed} were all trained here, and not in one precision; "
+                "take its rows out, so that they are trained again"
+            )
         for first in range(0, len(lacking), self.wanted.jobs):
             budget_s, passed_s = self.wanted.budget_s, time.monotonic() - self.started
             if budget_s is not None and passed_s + _seconds(work) > budget_s:
                 return False
+            work.ledger.begin(protocol, digest, inputs, anyway, len(work.rows))
+            if work.ledger.changed(protocol, digest) is None:
+                folder.keep()
             for row in self._train(work, lacking[first : first + self.wanted.jobs], seed, dataset, crew):
                 self.bench.known[row.trial_key] = row
                 work.rows = [one for one in work.rows if (one.arm, one.seed) != (row.arm, seed)] + [row]
                 write_table(folder.table(protocol), work.rows, list(claim.arms))
                 self.done.trained += 1
-        work.verdict = found = judge_trained(claim, protocol, work.rows, work.ledger.changed(protocol, digest, inputs))
-        work.ledger.look(protocol, digest, found.pairs, found.verdict, found.effect, found.interval, found.e_value)
+        work.judge(inputs, note=True)
         return True
 
     def _train(
@@ -264,7 +288,7 @@ def _stated(
     ledger, digest, table = Ledger(folder.path), digest_of(claim), folder.table(FIGURES)
     figures = read_figures(table)
     if wanted.run and (isinstance(claim, ExactClaim) or figures is None):
-        ledger.begin(FIGURES, digest, {"stdc_lab": version("stdc_lab")})
+        ledger.begin(FIGURES, digest, {PACKAGE: version("stdc_lab")})
         if ledger.changed(FIGURES, digest) is None:
             folder.keep()
         if isinstance(claim, ExactClaim):
@@ -272,7 +296,8 @@ def _stated(
         else:
             figures = measure(claim, device, partial(watcher.measuring, claim.id))
         write_figures(table, figures)
-    verdict = judge_figures(claim, figures, FIGURES, ledger.changed(FIGURES, digest))
-    if figures is not None:
-        ledger.look(FIGURES, digest, 0, verdict.verdict)
+    seen = figures_seen(claim, folder.path)
+    verdict = judge_figures(claim, figures, FIGURES, ledger.changed(FIGURES, digest, seen=seen))
+    if figures is not None and wanted.run:
+        ledger.look(FIGURES, digest, 0, verdict.verdict, seen=seen)
     return verdict

@@ -12,7 +12,9 @@ from stdc_lab.analysis.decisions import plan_of, seeds_that_would_do
 from stdc_lab.analysis.ledger import now
 from stdc_lab.analysis.trainings_table import COMPLETE, DIVERGED, TrainingRow, whole_pairs
 from stdc_lab.config.claim import TrainedClaim
+from stdc_lab.config.figures import CLASS_IOU
 from stdc_lab.config.recipe import RecipeConfig
+from stdc_lab.config.training import TrainConfig
 from stdc_lab.data import Dataset
 from stdc_lab.errors import ConfigError, StudyError
 from stdc_lab.hardware.devices import choose_dtype
@@ -82,11 +84,33 @@ def check_rows(claim: TrainedClaim, protocol: str, rows: Iterable[TrainingRow], 
             )
 
 
+def check_metric(claim: TrainedClaim) -> None:
+    """Raise `ConfigError` for a claim by a figure that its table does not keep."""
+    if claim.metric != "miou" and not claim.metric.startswith(CLASS_IOU):
+        raise ConfigError(
+            f"metric: {claim.metric} is not kept in the table of a claim; allowed: miou, {CLASS_IOU}CLASS"
+        )
+
+
+def check_classes(claim: TrainedClaim, protocol: str, known: Sequence[str]) -> None:
+    """Raise `ConfigError` for a class that the claim names and the data set does not have."""
+    named = {"frequent_classes": claim.protocols[protocol].frequent_classes}
+    named |= {"metric": (claim.metric.removeprefix(CLASS_IOU),)} if claim.metric.startswith(CLASS_IOU) else {}
+    for key, names in named.items():
+        for name in names:
+            if name not in known:
+                raise ConfigError(f"{key}: got class {name!r}; allowed: {', '.join(known)}")
+
+
 def next_seed(claim: TrainedClaim, rows: Sequence[TrainingRow]) -> int:
     """The first seed, from 0, of which an arm is missing, or whose arms are no pair."""
     kept, _ = whole_pairs(rows, list(claim.arms))
     whole = {row.seed for row in kept}
     return next(seed for seed in range(len(whole) + 1) if seed not in whole)
+
+
+def _asked_precision(train: TrainConfig, here: Circumstances) -> str:
+    return here.auto_precision if train.precision == "auto" else train.precision
 
 
 def train_arm(claim: TrainedClaim, protocol: str, arm: str, seed: int, dataset: Dataset, bench: Bench) -> TrainingRow:
@@ -127,7 +151,7 @@ def train_arm(claim: TrainedClaim, protocol: str, arm: str, seed: int, dataset: 
         pixel_accuracy=None if found is None else found.pixel_accuracy,
         iterations=train.iterations,
         seconds=None if found is None else round(found.seconds, 1),
-        precision=here.auto_precision if found is None else found.precision,
+        precision=_asked_precision(train, here) if found is None else found.precision,
         processor=where.processor,
         fingerprint=where.fingerprint,
         training=key_of(claim, protocol, arm, seed),

@@ -61,7 +61,7 @@ def reproduce_command(
     Example: stdc-lab reproduce --exact
     Example: stdc-lab reproduce detail_auxiliary --data camvid=../camvid --budget 2h
     """
-    from stdc_lab.claims.folder import chosen_claims
+    from stdc_lab.claims.folder import check_protocols, chosen_claims
     from stdc_lab.cli.options import write_json, write_text
     from stdc_lab.cli.tables import as_markdown
     from stdc_lab.cli.verdicts import ReproduceWatcher, print_verdicts, verdict_table
@@ -69,7 +69,9 @@ def reproduce_command(
     kinds = [kind for kind, wanted in (("exact", exact), ("measured", measured), ("trained", trained)) if wanted]
     seconds = None if budget is None else read_budget(budget)
     paths = read_paths(data)
-    folders = chosen_claims(claim or [], kinds, out)
+    unread: list[str] = []
+    folders = chosen_claims(claim or [], kinds, out, problems=unread)
+    check_protocols(folders, protocol or ())
 
     from stdc_lab.claims.reproduce import Wanted, reproduce
     from stdc_lab.hardware.devices import choose_device
@@ -79,15 +81,15 @@ def reproduce_command(
     with ReproduceWatcher() as watcher:
         done = reproduce(folders, out, wanted, choose_device(device), data=paths, watcher=watcher.watcher())
     content = jsonlib.dumps([verdict.model_dump(mode="json") for verdict in done.verdicts], indent=1)
+    if not to_stdout:
+        print_verdicts(done.verdicts)
+        typer.echo(f"kept:   {out}\nnext:   stdc-lab report {out}")
     if json is not None:
         write_json(content, json)
     if markdown is not None:
         write_text(as_markdown(verdict_table(done.verdicts)), markdown, "--markdown")
-    if not to_stdout:
-        print_verdicts(done.verdicts)
-        typer.echo(f"kept:   {out}\nnext:   stdc-lab report {out}")
-    if done.problems:
-        raise ConfigError("\n".join(done.problems))
+    if problems := [*unread, *done.problems]:
+        raise ConfigError("\n".join(problems))
 
 
 def read_budget(text: str) -> float:

@@ -11,6 +11,8 @@ from stdc_lab.cli.options import read_data_option
 from stdc_lab.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from stdc_lab.config.study import StudyConfig
     from stdc_lab.search import Confirmation, SearchOutcome
 
@@ -93,14 +95,16 @@ def run_and_show(
     *,
     trials: int | None = None,
     confirm: Confirmation | None = None,
+    console: Console | None = None,
 ) -> SearchOutcome:
     """Run a study, or confirm its front, on the console; print the front, and why it ended early if it did."""
     path, names = read_data_option(data, config.data.name), _names(devices, device)
 
-    from stdc_lab.cli.watching import ConsoleWatcher, print_front
+    from stdc_lab.cli.watching import ConsoleWatcher, console_beside, print_front
     from stdc_lab.search import run_study
 
-    with ConsoleWatcher() as watcher:
+    console = console or console_beside(None)
+    with ConsoleWatcher(console) as watcher:
         outcome = run_study(
             config,
             folder,
@@ -113,10 +117,11 @@ def run_and_show(
             confirm=confirm,
             watcher=watcher,
         )
-    print_front(folder)
+    print_front(folder, console)
     if outcome.ended is not None:
         what = "trials" if confirm is None else "fresh trainings"
-        typer.echo(f"{outcome.ended}: {outcome.trained} of {outcome.wanted} {what} are done; the same command goes on")
+        said = f"{outcome.ended}: {outcome.trained} of {outcome.wanted} {what} are done; the same command goes on"
+        console.print(said, markup=False)
     return outcome
 
 

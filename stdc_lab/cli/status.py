@@ -112,6 +112,11 @@ def study_status(folder: Path, frame: pd.DataFrame) -> StudyStatus:
     )
 
 
+def write_status(folder: Path, json_file: Path) -> None:
+    """Write how far a study is as JSON, to standard output for `-`."""
+    write_json(study_status(folder, load_study(folder)).model_dump_json(indent=1), json_file)
+
+
 def print_status(folder: Path, console: Console | None = None, json_file: Path | None = None) -> None:
     """Print how many trials are trained, what is under way with its loss so far, the time left and the front.
 

@@ -15,6 +15,9 @@ Study = Annotated[
     Path,
     typer.Argument(metavar="DIR", help="The study's folder, as `stdc-lab search` leaves it; or its YAML: runs/NAME."),
 ]
+StatusJson = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the study's status to this file (- for stdout).")
+]
 Json = Annotated[Path | None, typer.Option(metavar="FILE", help="Also write it to this file (- for stdout).")]
 
 
@@ -30,21 +33,26 @@ def status_command(study: Study, json: Json = None) -> None:
 
 
 @app.command("retime")
-def retime_command(study: Study, device: Annotated[str, typer.Option(help=DEVICE)] = "auto") -> None:
+def retime_command(
+    study: Study, device: Annotated[str, typer.Option(help=DEVICE)] = "auto", json: StatusJson = None
+) -> None:
     """Train nothing: time what was finished or screened out anew, in turns, so that drift falls on all alike.
 
     Example: stdc-lab study retime runs/quickstart
     """
-    from stdc_lab.cli.watching import ConsoleWatcher, print_front
+    from stdc_lab.cli.status import write_status
+    from stdc_lab.cli.watching import ConsoleWatcher, console_beside, print_front
     from stdc_lab.search import retime_study
 
-    folder = _folder_of(study)
+    folder, console = _folder_of(study), console_beside(json)
     said: list[str] = []
-    with ConsoleWatcher().retiming() as on_progress:
+    with ConsoleWatcher(console).retiming() as on_progress:
         retime_study(folder, device=device, on_progress=on_progress, say=said.append)
-    print_front(folder)
+    print_front(folder, console)
     for line in said:
-        typer.echo(line)
+        console.print(line, markup=False)
+    if json is not None:
+        write_status(folder, json)
 
 
 @app.command("confirm")
@@ -57,6 +65,7 @@ def confirm_command(
     devices: Annotated[str | None, typer.Option(metavar="A,B", help=DEVICES)] = None,
     jobs: Annotated[int | None, typer.Option(help=JOBS)] = None,
     max_hours: Annotated[float | None, typer.Option(help=MAX_HOURS)] = None,
+    json: StatusJson = None,
 ) -> None:
     """Train the front, near ties and controls again, each with K fresh seeds: is the front luck? No new trials.
 
@@ -64,18 +73,20 @@ def confirm_command(
 
     Example: stdc-lab study confirm runs/camvid_pareto 3 --data camvid=../camvid
     """
+    from stdc_lab.cli.status import write_status
+    from stdc_lab.cli.watching import console_beside, print_confirmation
     from stdc_lab.search import Confirmation
     from stdc_lab.storage import read_study_config
 
     wanted = Confirmation(seeds) if tie is None else Confirmation(seeds, tie)
-    folder = _folder_of(study)
+    folder, console = _folder_of(study), console_beside(json)
     config = read_study_config(folder)
-    outcome = run_and_show(config, folder, data, device, devices, jobs, max_hours, confirm=wanted)
+    outcome = run_and_show(config, folder, data, device, devices, jobs, max_hours, confirm=wanted, console=console)
     if outcome.ended is None:
-        from stdc_lab.cli.watching import print_confirmation
-
-        print_confirmation(folder)
-    typer.echo(f"study:  {folder}\nnext:   stdc-lab report {folder}")
+        print_confirmation(folder, console)
+    console.print(f"study:  {folder}\nnext:   stdc-lab report {folder}", markup=False)
+    if json is not None:
+        write_status(folder, json)
 
 
 @app.command("pruning")

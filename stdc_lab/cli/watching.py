@@ -28,6 +28,11 @@ from stdc_lab.training import Progress as TrainingProgress
 PLAIN_LINES_PER_TRIAL = 4
 
 
+def console_beside(json_file: Path | None) -> Console:
+    """Where people read: standard output, or, if JSON goes there, standard error."""
+    return Console(highlight=False, soft_wrap=True, stderr=str(json_file) == "-")
+
+
 class ConsoleWatcher(Watcher):
     """In a terminal the front so far and a line for every trial under way, with its loss as a curve, rate and time
     left; in a file or pipe a few plain lines a trial."""
@@ -191,13 +196,13 @@ def print_confirmation(folder: Path, console: Console | None = None) -> None:
     """Say what fresh seeds made of a study's front."""
     console = console or Console(highlight=False)
     for sentence in confirmation_sentences(load_study(folder)):
-        console.print(sentence, markup=False)
+        console.print(sentence, markup=False, soft_wrap=False)
 
 
 def print_front(folder: Path, console: Console | None = None) -> None:
     """Print a study's finished networks, the front marked, fastest first; of a plan its arms."""
     console = console or Console(highlight=False)
     frame = load_study(folder)
-    console.print("no finished trial yet" if trained_rows(frame).empty else results_table(frame))
+    console.print("no finished trial yet" if trained_rows(frame).empty else results_table(frame), soft_wrap=False)
     for line in doubts(frame):
-        console.print(line, markup=False)
+        console.print(line, markup=False, soft_wrap=False)

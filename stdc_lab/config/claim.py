@@ -19,6 +19,7 @@ FIRST_LOOK = 4
 """A claim is judged from so many pairs on, after every pair."""
 MAX_SEEDS = 64
 WEIGHT_TOLERANCE = 1e-9
+MAX_WEIGHT = 100
 
 Asserts = Literal["better", "not_worse", "equal"]
 Direction = Literal["maximize", "minimize"]
@@ -194,6 +195,14 @@ class TrainedClaim(_Claim):
             raise ValueError(f"contrast: the control, {self.control}, has no negative weight")
         return self
 
+    @field_validator("protocols")
+    @classmethod
+    def _the_first_decides(cls, protocols: dict[str, ProtocolConfig]) -> dict[str, ProtocolConfig]:
+        first = next(iter(protocols), None)
+        if first is not None and protocols[first].explores:
+            raise ValueError(f"{first} explores, and the first one has to decide; allowed: explores in later ones")
+        return protocols
+
     @model_validator(mode="after")
     def _arms_can_be_trained(self) -> Self:
         if not figure_of(self.metric).by_seed:
@@ -243,3 +252,6 @@ def _check_weights(weights: Weights) -> None:
         raise ValueError(f"the weights sum to {sum(weights.values()):g}; allowed: 0")
     if not any(weights.values()):
         raise ValueError("no arm has a weight")
+    largest = max(weights.values(), key=abs)
+    if abs(largest) > MAX_WEIGHT:
+        raise ValueError(f"got a weight of {largest:g}; allowed: from -{MAX_WEIGHT} to {MAX_WEIGHT}")

@@ -54,7 +54,8 @@ def looks_of(claim: TrainedClaim, protocol: str, rows: Sequence[TrainingRow]) ->
     if not kept:
         return Looks((), (), (), (), (), ())
     frame = table_of(kept, list(claim.arms))
-    complete = frame.groupby("seed")["miou"].apply(lambda values: bool(values.notna().all()))
+    of_contrast = frame[frame["arm"].isin(list(claim.weights))]
+    complete = of_contrast.groupby("seed")[claim.metric].apply(lambda values: bool(values.notna().all()))
     frame = frame[frame["seed"].map(complete)]
     limit = claim.seeds_of(protocol)
     apart = differences(frame, claim.weights, claim.metric, claim.direction)[:limit]

@@ -58,5 +58,6 @@ def remarks(verdict: ClaimVerdict, *, with_reason: bool = True) -> list[str]:
     for seed, why in verdict.left_out.items():
         said.append(f"seed {seed} is no pair: {why}")
     if verdict.holds_in_family is False and verdict.verdict in ("supported", "contradicted"):
-        said.append("no difference shows once all trained claims are taken together (Holm, 5 %)")
+        what = "no difference shows" if verdict.asserts == "better" else "it is not decided"
+        said.append(f"{what} once all trained claims are taken together (Holm, 5 %)")
     return said

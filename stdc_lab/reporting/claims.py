@@ -180,7 +180,7 @@ def _noise(claim: TrainedClaim, rows: Sequence[TrainingRow]) -> list[tuple[str, 
     total = parts.class_variance + parts.seed_variance + parts.rest_variance
     if not total > 0:
         return []
-    noisiest = parts.by_class.head(3)
+    noisiest = parts.by_class.sort_values("share", ascending=False).head(3)
     names = ", ".join(f"{row['class']} {100 * row['share']:.0f} %" for _, row in noisiest.iterrows())
     shares = (
         f"{100 * part / total:.0f} % {name}"

@@ -137,6 +137,45 @@ def test_the_family_is_of_the_verdicts_that_stand_for_claims() -> None:
     assert [one.holds_in_family for one in found] == [False, False]
 
 
+def test_the_family_counts_claims_that_were_not_asked_for() -> None:
+    one = judge_trained(claim_of(), "scenes", rows_of({"detail": 0.03, "both": 0.03})).replace(p_value=0.03)
+    (alone,), (among,) = with_holm([one]), with_holm([one], [one.replace(claim="another")])
+    assert (alone.holds_in_family, among.holds_in_family) == (True, False)
+
+
+def test_a_protocol_that_is_not_the_first_is_told_beside() -> None:
+    claim = claim_of(protocols={"scenes": {}, "longer": {}})
+    rows = rows_of({"detail": 0.03, "both": 0.03})
+    first, second = (judge_trained(claim, name, rows) for name in ("scenes", "longer"))
+    assert (first.explores, second.explores) == (False, True)
+    assert [one.holds_in_family for one in with_holm([first, second.replace(p_value=1.0)])] == [True, None]
+
+
+@pytest.mark.parametrize(("asserts", "small"), [("better", False), ("not_worse", True), ("equal", True)])
+def test_the_family_asks_of_each_claim_what_it_asserts(asserts: str, small: bool) -> None:
+    found = judge_trained(claim_of(asserts=asserts), "scenes", rows_of({}, 16))
+    assert found.verdict == ("supported" if small else "no difference that matters")
+    assert found.p_value is not None
+    assert (found.p_value < 0.001) == small
+
+
+def test_pairs_that_are_left_of_a_divergence_are_no_evidence_in_the_family() -> None:
+    rows = rows_of({"detail": 0.03, "both": 0.03})
+    rows[5] = rows[5].replace(state="diverged", miou=None, class_iou={}, reason="no number")
+    found = judge_trained(claim_of(), "scenes", rows)
+    assert found.p_value == 1
+    assert with_holm([found])[0].holds_in_family is False
+
+
+def test_where_everything_diverged_it_is_undecided() -> None:
+    rows = [row.replace(state="diverged", miou=None, class_iou={}) for row in rows_of({}, 1)]
+    found = judge_trained(claim_of(), "scenes", rows)
+    assert found.verdict == "undecided"
+    assert found.diverged == dict.fromkeys(ARMS, 1)
+    assert found.effect is None
+    assert "NaN" not in found.model_dump_json()
+
+
 def test_figures_are_judged_and_absent_ones_are_not_run() -> None:
     content = {**HEAD, "id": "counts", "kind": "exact", "computes": "counts", "stated": {"a": 1, "b": 2}}
     claim = ExactClaim.model_validate(content)

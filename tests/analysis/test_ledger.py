@@ -60,3 +60,47 @@ def test_a_line_that_is_none_is_named(tmp_path: Path) -> None:
 def test_a_digest_is_of_what_differs_from_the_defaults() -> None:
     assert digest_of(TrainConfig()) == digest_of(TrainConfig(iterations=600))
     assert digest_of(TrainConfig()) != digest_of(TrainConfig(iterations=601))
+
+
+def test_what_a_look_has_seen_may_be_added_to_and_not_edited(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.begin("camvid", "claim", {})
+    ledger.look("camvid", "claim", 2, "undecided", seen={"seed 0": "aa", "seed 1": "bb"})
+    again = Ledger(tmp_path)
+    assert again.changed("camvid", "claim", seen={"seed 0": "aa", "seed 1": "bb", "seed 2": "cc"}) is None
+    assert "seed 1 was edited after the look of" in str(
+        again.changed("camvid", "claim", seen={"seed 0": "aa", "seed 1": "xx"})
+    )
+    assert "seed 0 was taken out of its table after" in str(again.changed("camvid", "claim", seen={"seed 1": "bb"}))
+    again.look("camvid", "claim", 2, "supported", seen={"seed 0": "aa", "seed 1": "xx"})
+    assert "seed 1 was edited" in str(Ledger(tmp_path).looks("camvid")[-1].exploratory)
+    # Put back as it was, the edit that was looked at is still told.
+    assert Ledger(tmp_path).changed("camvid", "claim", seen={"seed 0": "aa", "seed 1": "bb"}) is not None
+
+
+def test_a_look_at_other_inputs_is_exploratory_and_a_newer_package_is_not(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.begin("camvid", "claim", {"contents": "pixels", "stdc_lab": "1.0"})
+    ledger.look("camvid", "claim", 1, "undecided", inputs={"contents": "pixels", "stdc_lab": "1.1"})
+    ledger.look("camvid", "claim", 2, "undecided", inputs={"contents": "others", "stdc_lab": "1.1"})
+    first, second = Ledger(tmp_path).looks("camvid")
+    assert first.exploratory is None
+    assert "contents was pixels" in str(second.exploratory)
+
+
+def test_a_ledger_without_its_beginning_is_told(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    assert ledger.changed("camvid", "claim", seen={}) is None
+    assert "no line of the ledger says" in str(ledger.changed("camvid", "claim", seen={"seed 0": "aa"}))
+    ledger.begin("camvid", "claim", {}, trainings=8)
+    assert "its ledger began on" in str(ledger.changed("camvid", "claim"))
+    assert "after 8 trainings" in str(Ledger(tmp_path).changed("camvid", "claim"))
+
+
+def test_lines_of_an_earlier_version_are_read(tmp_path: Path) -> None:
+    (tmp_path / "ledger.jsonl").write_text(
+        '{"event":"begun","date":"2026-11-25T00:00:00Z","protocol":"p","claim":"c","inputs":{},"anyway":null}\n'
+        '{"event":"look","date":"2026-11-25T00:00:01Z","protocol":"p","claim":"c","seeds":4,"verdict":"undecided",'
+        '"effect":0.1,"interval":[-1.0,1.0],"e_value":1.0,"exploratory":null}\n'
+    )
+    assert Ledger(tmp_path).changed("p", "c", {}, {"seed 0": "aa"}) is None

@@ -64,7 +64,11 @@ def test_no_file_is_no_row(tmp_path: Path) -> None:
     ("old", "new", "said"),
     [
         ("arm,", "arms,", "the column arm is missing"),
-        ("complete", "completed", "no table of trainings"),
+        ("complete", "completed", "no table of trainings: row 1: state: got 'completed'; allowed: "),
+        ("complete", "diverged", "row 1: state diverged and miou 0.3"),
+        ("0.30000000000000004", "", "row 1: state complete and miou None; allowed: a miou of each that did not"),
+        ("0.30000000000000004", "nan", "row 1: miou: got 'nan'; allowed: input should be a finite number"),
+        ("reason", "reason,extra", "no table of trainings"),
         ("neither,1", "neither,0", "two rows of arm neither, seed 0; keep one"),
         ("neither,1", "neither,one", "no table of trainings"),
         ("0.30000000000000004", "0,3", "no table of trainings"),
@@ -77,6 +81,28 @@ def test_another_file_is_refused_by_name(tmp_path: Path, old: str, new: str, sai
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(StudyError, match=rf"t\.csv: .*{said}"):
         read_table(path)
+
+
+def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path: Path) -> None:
+    arms = ["None", "NA"]  # which pandas takes for no value
+    rows = [row(arm, seed) for seed in (0, 1) for arm in arms]
+    write_table(tmp_path / "t.csv", rows, arms)
+    saved = b"\xef\xbb\xbf" + (tmp_path / "t.csv").read_bytes().replace(b"\n", b"\r\n")
+    (tmp_path / "saved.csv").write_bytes(saved)
+    assert read_table(tmp_path / "saved.csv") == read_table(tmp_path / "t.csv") == rows
+
+
+def test_an_empty_file_is_no_table_and_a_header_alone_has_no_row(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("")
+    with pytest.raises(StudyError, match="no table of trainings"):
+        read_table(tmp_path / "t.csv")
+    write_table(tmp_path / "t.csv", [], ARMS)
+    assert read_table(tmp_path / "t.csv") == []
+
+
+def test_frequent_classes_are_unknown_where_every_training_diverged() -> None:
+    frame = with_frequent(table_of([row(arm, 0, None) for arm in ARMS], ARMS), ["road"])
+    assert frame[FREQUENT].isna().all()
 
 
 def test_pairs_are_whole_and_of_one_machine_and_precision() -> None:

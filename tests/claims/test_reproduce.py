@@ -1,5 +1,6 @@
 """Running what is missing of claims: it ends where they are decided, goes on where it stopped, and keeps a ledger."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,14 +8,17 @@ import pytest
 import torch
 
 from stdc_lab.analysis.claim_folder import read_claims_folder
+from stdc_lab.analysis.claim_verdict import judge_trained
 from stdc_lab.analysis.ledger import Ledger
-from stdc_lab.analysis.trainings_table import TrainingRow, read_table
+from stdc_lab.analysis.trainings_table import TrainingRow, read_table, write_table
 from stdc_lab.claims import reproduce as reproduce_module
+from stdc_lab.claims import trained as trained_module
 from stdc_lab.claims.folder import chosen_claims
 from stdc_lab.claims.reproduce import Reproduced, Wanted, reproduce
 from stdc_lab.claims.trained import key_of
 from stdc_lab.config.claim import TrainedClaim
 from stdc_lab.errors import ConfigError
+from stdc_lab.training.stepper import DivergedError
 from tests.claims.tiny import tiny_data, write_claim
 
 CPU = torch.device("cpu")
@@ -119,13 +123,16 @@ def test_a_changed_claim_is_reported_and_its_looks_are_exploratory(tmp_path: Pat
     assert (tmp_path / "out" / "tiny_details" / "claim.yaml").read_text() == kept
 
 
-def test_a_claim_that_cannot_be_decided_is_refused(tmp_path: Path, trainings: Trainings) -> None:
+def test_a_claim_that_cannot_be_decided_is_refused(
+    tmp_path: Path, trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trained_module, "seeds_that_would_do", lambda **_: 77)  # which simulates for seconds
     path = write_claim(tmp_path, "assumed_sd: 0.008", "assumed_sd: 0.03")
     done = run(tmp_path, claims=(path,))
     assert not done.verdicts
     (problem,) = done.problems
     assert "tiny_details/scenes: cannot be decided with 4 seeds at assumed_sd 0.03 and margin 0.01" in problem
-    assert "seeds would do; --anyway" in problem
+    assert "77 seeds would do; --anyway" in problem
     assert not trainings.asked
     done = run(tmp_path, replace(Wanted(), anyway=True, seeds=1), (path,))
     assert len(trainings.asked) == 2
@@ -176,3 +183,154 @@ def test_arms_are_trained_at_once_and_come_out_the_same(tmp_path: Path) -> None:
         (row.arm, row.miou, row.trial_key) for row in tables[1]
     ]
     assert one.verdicts[0].effect == both.verdicts[0].effect
+
+
+CLAIM = Path("out") / "tiny_details"
+
+
+def test_an_interrupt_before_a_look_leaves_that_look_to_the_next_run(
+    tmp_path: Path, trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, Wanted(seeds=3))
+
+    def interrupted(_claim: object, _protocol: object, rows: list[TrainingRow], *_args: object) -> object:
+        if len(rows) == 8:
+            raise KeyboardInterrupt
+        return judge_trained(_claim, _protocol, rows, *_args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reproduce_module, "judge_trained", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, Wanted(seeds=4))
+    before = len(trainings.asked)
+    run(tmp_path, Wanted(seeds=4))
+    assert len(trainings.asked) == before == 8
+    assert [look.seeds for look in Ledger(tmp_path / CLAIM).looks("scenes")] == [1, 2, 3, 4]
+
+
+def test_a_row_that_was_edited_after_a_look_is_told(tmp_path: Path, trainings: Trainings) -> None:
+    run(tmp_path, Wanted(seeds=3))
+    table = tmp_path / CLAIM / "scenes.csv"
+    as_it_was = table.read_text()
+    table.write_text(as_it_was.replace("guided,1,complete,0.3", "guided,1,complete,0.4"))
+    assert table.read_text() != as_it_was
+    for done in (run(tmp_path, Wanted(run=False)), run(tmp_path)):
+        assert "seed 1 was edited after the look of" in str(done.verdicts[0].changed)
+    assert "seed 1 was edited" in str(Ledger(tmp_path / CLAIM).looks("scenes")[-1].exploratory)
+    (kept,) = read_claims_folder(tmp_path / "out")
+    assert "seed 1 was edited" in str(kept.verdicts[0].changed)
+
+
+def test_a_ledger_that_was_taken_away_is_told(tmp_path: Path, trainings: Trainings) -> None:
+    run(tmp_path, Wanted(seeds=3))
+    (tmp_path / CLAIM / "ledger.jsonl").unlink()
+    assert "no line of the ledger" in str(run(tmp_path, Wanted(run=False)).verdicts[0].changed)
+    assert "after 6 trainings" in str(run(tmp_path, Wanted(seeds=4)).verdicts[0].changed)
+
+
+def test_judging_alone_writes_nothing(tmp_path: Path, trainings: Trainings) -> None:
+    run(tmp_path, Wanted(seeds=1))
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    fresh = run(tmp_path / "fresh", Wanted(run=False))
+    assert fresh.verdicts[0].verdict == "not run"
+    assert not (tmp_path / "fresh" / "out").exists()
+    exact = chosen_claims([str(ROOT / "studies" / "claims" / "stdc1_counts.yaml")], (), tmp_path / "out")
+    (verdict,) = reproduce(exact, tmp_path / "out", Wanted(run=False), CPU).verdicts
+    assert verdict.verdict == "not run"
+    run(tmp_path, Wanted(run=False))
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def test_other_files_beside_the_tables_are_left_alone(tmp_path: Path, trainings: Trainings) -> None:
+    other = tmp_path / "out" / "another"
+    (other / "folder.csv").mkdir(parents=True)
+    (other / "broken.csv").write_text("arm,trial_key\nneither,1\n")
+    (other / "bytes.csv").write_bytes(bytes(range(256)))
+    (other / "empty.csv").write_text("")
+    done = run(tmp_path, Wanted(seeds=1))
+    assert (done.trained, done.problems) == (2, [])
+
+
+def test_arms_of_two_precisions_on_one_machine_are_refused(tmp_path: Path, trainings: Trainings) -> None:
+    run(tmp_path, Wanted(seeds=1))
+    table = tmp_path / CLAIM / "scenes.csv"
+    table.write_text(table.read_text().replace("float32", "bfloat16", 1))
+    (problem,) = run(tmp_path).problems
+    assert "scenes.csv: the arms of seed 0 were all trained here, and not in one precision" in problem
+    assert len(trainings.asked) == 2
+
+
+def test_a_training_that_diverges_is_in_the_precision_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverges(*_args: object, **_named: object) -> None:
+        raise DivergedError("the loss is no number at iteration 2; lower the rate")
+
+    monkeypatch.setattr(trained_module, "run_training", diverges)
+    monkeypatch.setattr(trained_module, "choose_dtype", lambda *_: torch.bfloat16)
+    done = run(tmp_path, Wanted(seeds=1))
+    assert done.trained == 2
+    assert (done.verdicts[0].verdict, done.verdicts[0].diverged) == ("undecided", {"neither": 1, "guided": 1})
+    rows = read_table(tmp_path / CLAIM / "scenes.csv")
+    assert [(row.state, row.precision, row.reason) for row in rows] == [
+        ("diverged", "float32", "the loss is no number at iteration 2")
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("margin: 0.01", "margin: 0.01\nmetric: boundary_f", "metric: boundary_f is not kept in the table of"),
+        ("margin: 0.01", "margin: 0.01\nmetric: iou.cat", "metric: got class 'cat'; allowed: .*road"),
+        (
+            "  scenes:\n",
+            "  scenes:\n    frequent_classes: [cat]\n",
+            "frequent_classes: got class 'cat'; allowed: .*road",
+        ),
+    ],
+)
+def test_what_the_table_will_not_have_is_refused_before_a_training(
+    tmp_path: Path, trainings: Trainings, old: str, new: str, said: str
+) -> None:
+    path = write_claim(tmp_path, old, new)
+    path.write_text(path.read_text().replace("max_seeds: 4", "max_seeds: 12"))
+    (problem,) = run(tmp_path, claims=(path,)).problems
+    assert re.search(said, problem)
+    assert not trainings.asked
+    assert not (tmp_path / CLAIM / "ledger.jsonl").exists()
+
+
+def test_past_the_plan_it_goes_on_where_more_seeds_are_asked_for(tmp_path: Path, trainings: Trainings) -> None:
+    trainings.scores, trainings.noise = {"neither": 0.3, "guided": 0.305}, 0.02
+    done = run(tmp_path, Wanted(seeds=14))
+    assert (done.verdicts[0].verdict, done.verdicts[0].pairs) == ("undecided", 14)
+    assert "past it only evidence counts" in str(done.verdicts[0].reason)
+
+
+def test_a_broken_file_among_the_claims_leaves_the_others(tmp_path: Path) -> None:
+    write_claim(tmp_path)
+    (tmp_path / "broken.yaml").write_text("kind: trained\nid: ../x\n")
+    problems: list[str] = []
+    chosen = chosen_claims([], (), tmp_path / "out", tmp_path, problems)
+    assert [one.claim.id for one in chosen] == ["tiny_details"]
+    assert "broken.yaml:2: id: got '../x'" in problems[0]
+    with pytest.raises(ConfigError, match=r"broken\.yaml"):
+        chosen_claims([], (), tmp_path / "out", tmp_path)
+    with pytest.raises(ConfigError, match="none of these is exact: tiny_details"):
+        chosen_claims([str(tmp_path / "tiny_details.yaml")], ["exact"], tmp_path / "out")
+
+
+def test_one_claim_named_twice_is_one(tmp_path: Path) -> None:
+    path = str(write_claim(tmp_path))
+    assert len(chosen_claims([path, path], (), tmp_path)) == 1
+
+
+def test_a_claim_that_diverged_comes_after_what_can_be_decided(tmp_path: Path, trainings: Trainings) -> None:
+    run(tmp_path, Wanted(seeds=1))
+    table = tmp_path / CLAIM / "scenes.csv"
+    (row, other) = read_table(table)
+    write_table(table, [row, other.replace(state="diverged", miou=None, class_iou={})], ["neither", "guided"])
+    (folder,) = chosen_claims([str(tmp_path / "tiny_details.yaml")], (), tmp_path / "out")
+    assert isinstance(folder.claim, TrainedClaim)
+    (work,) = reproduce_module._works(folder, folder.claim, Wanted())
+    assert work.pairs_left(None) == 11

@@ -1,6 +1,7 @@
 """`stdc-lab study confirm` as a user types it."""
 
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -38,6 +39,15 @@ def test_a_front_is_confirmed_and_seen(lent_crew: None, study: Path, tmp_path: P
     assert "1 network (1 of the front) trained again with 2 fresh seeds" in said
     assert "fresh seeds" in said
     assert load_study(out)["confirmed_seeds"].tolist() == [2, 0, 0]
+    again = in_process.stdc_lab("study", "confirm", out, "2", "--device", "cpu", "--json", "-")
+    (network, *_) = json.loads(again.stdout)["networks"]
+    assert network["confirmed_seeds"] == 2 and 0 <= network["confirmed_miou"] <= 1
+    assert "trained again with 2 fresh seeds" in " ".join(again.stderr.split())
+    timed = in_process.stdc_lab("study", "retime", out, "--device", "cpu", "--json", tmp_path / "timed.json")
+    assert timed.returncode == 0, timed.stderr
+    anew = json.loads((tmp_path / "timed.json").read_text())["networks"][0]["latency_ms"]
+    assert anew == load_study(out)["latency_ms"][0]
+    assert "latency ms" in timed.stdout
     status = " ".join(in_process.stdc_lab("study", "status", out).stdout.split())
     assert "1 of 1 trials trained" in status
     assert "(2)" in status

@@ -72,6 +72,14 @@ def test_a_treatment_is_a_contrast_of_two_arms(tmp_path: Path) -> None:
         ("both: {heads.detail_strides: [8]}", "both: {heads.detail: []}", "heads.detail: no such training setting"),
         ("kind: trained", "kind: tried", "kind: got 'tried'; allowed: exact, measured, trained"),
         ("control:", "controls:", "no such key .did you mean control."),
+        ("both: 1, neither: 1, detail: -1", "both: .nan, neither: 1, detail: -1", "both: got NaN; allowed: .*finite"),
+        ("{both: 1, neither: 1, detail: -1, auxiliary: -1}", "{both: 1.0e300, detail: -1.0e300}", "weight of 1e.300"),
+        ("{scenes: {", "{../scenes: {", "protocols"),
+        (
+            "{scenes: {",
+            "{scenes: {explores: true, ",
+            "scenes explores, and the first one has",
+        ),
     ],
 )
 def test_a_trained_claim_that_cannot_be_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
