@@ -175,6 +175,7 @@ def test_a_training_is_really_run(tmp_path: Path) -> None:
     assert done.verdicts[0].verdict == "undecided"
 
 
+@pytest.mark.slow
 def test_arms_are_trained_at_once_and_come_out_the_same(tmp_path: Path) -> None:
     one = run(tmp_path / "one", Wanted(seeds=1))
     both = run(tmp_path / "both", Wanted(seeds=1, jobs=2))
