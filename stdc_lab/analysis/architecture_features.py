@@ -105,7 +105,9 @@ def _specs_of(frame: pd.DataFrame) -> list[ArchSpec]:
     try:
         return [ArchSpec.from_dict(json.loads(text)) for text in frame["arch"]]
     except (SpecError, ValueError, TypeError, AttributeError) as error:
-        raise ResultsError(f"arch: {error}; allowed: the JSON of an architecture, as load_study gives it") from error
+        raise ResultsError(
+            f"arch: {error} (a study's frame, as load_study gives it, has an architecture's JSON there)"
+        ) from error
 
 
 @lru_cache(maxsize=10_000)

@@ -134,7 +134,7 @@ def test_rows_without_a_target_are_left_out_and_said() -> None:
         ({"value": 0.5}, FEATURES, "value: is 0.5 in every row; there is nothing to learn"),
         ({"a": 1.0, "b": 2.0}, ["a", "b"], "features: the same in every row, all of them: a, b"),
         ({}, ["arch"], "columns: no arch; a study's frame"),
-        ({"arch": "{"}, ["arch"], "arch: .* allowed: the JSON of an architecture"),
+        ({"arch": "{"}, ["arch"], r"arch: .* has an architecture's JSON there"),
         ({"arch": '{"family": "none"}'}, ["arch"], "family: got 'none'"),
         ({"arch": None}, None, "arch: 20 rows have no network, row 0 among them"),
     ],
