@@ -7,8 +7,42 @@ network; it is not part of this repository. For each size, so many networks are 
 and predicts all others: Kendall's tau with their mIoU, over all of them, among the quarter with the highest mIoU and
 within the middle tenth by MACs, and the share of them that lies in the 90 % interval (mean ± 1.645 sd). Figures are
 means over seeds with their 95 % interval; a seed draws the same networks for all features. The interval is over what is
-drawn, on this table. Beside stand what needs no training: MACs, parameters, the cheap score alone. Ends with status 1
-where a goal is missed.
+drawn, on this table. Beside stand what needs no training of ours: MACs, parameters, the cheap score alone. Ends with
+status 1 where a goal is missed. The cheap score is a training of its own, whose cost is not counted here.
+
+Features: the 27 `choices` of an architecture; its `costs`, MACs and parameters; the cheap `score`. With 20 seeds (a
+minute or two on one core; `reports/efficiency/surrogate.csv`):
+
+| features | networks | tau | top_quarter_tau | middle_macs_tau | coverage |
+|---|---:|---:|---:|---:|---:|
+| macs_reported alone |  | 0.346 | 0.072 | -0.019 |  |
+| num_params alone |  | 0.434 | 0.217 | 0.240 |  |
+| proxy_seg4x_miou alone |  | 0.528 | 0.118 | 0.219 |  |
+| choices | 16 | 0.401 (0.38 … 0.42) | 0.106 (0.08 … 0.13) | 0.080 (0.04 … 0.12) | 0.878 (0.85 … 0.91) |
+| choices, costs | 16 | 0.420 (0.40 … 0.44) | 0.129 (0.11 … 0.15) | 0.111 (0.07 … 0.15) | 0.878 (0.85 … 0.91) |
+| choices, costs, score | 16 | 0.479 (0.46 … 0.50) | 0.152 (0.13 … 0.18) | 0.199 (0.16 … 0.24) | 0.897 (0.87 … 0.92) |
+| choices | 32 | 0.468 (0.45 … 0.48) | 0.163 (0.14 … 0.18) | 0.183 (0.15 … 0.21) | 0.898 (0.88 … 0.92) |
+| choices, costs | 32 | 0.496 (0.48 … 0.52) | 0.190 (0.17 … 0.21) | 0.222 (0.19 … 0.25) | 0.900 (0.88 … 0.92) |
+| choices, costs, score | 32 | 0.556 (0.54 … 0.57) | 0.205 (0.18 … 0.23) | 0.322 (0.29 … 0.36) | 0.862 (0.82 … 0.90) |
+| choices | 64 | 0.560 (0.55 … 0.57) | 0.228 (0.22 … 0.24) | 0.292 (0.27 … 0.31) | 0.907 (0.89 … 0.92) |
+| choices, costs | 64 | 0.603 (0.59 … 0.62) | 0.263 (0.25 … 0.28) | 0.346 (0.32 … 0.37) | 0.904 (0.89 … 0.92) |
+| choices, costs, score | 64 | 0.627 (0.61 … 0.64) | 0.265 (0.25 … 0.28) | 0.413 (0.39 … 0.43) | 0.891 (0.87 … 0.91) |
+| choices | 128 | 0.662 (0.65 … 0.67) | 0.304 (0.29 … 0.32) | 0.431 (0.41 … 0.45) | 0.901 (0.89 … 0.92) |
+| choices, costs | 128 | 0.681 (0.68 … 0.69) | 0.315 (0.30 … 0.33) | 0.463 (0.45 … 0.48) | 0.892 (0.88 … 0.91) |
+| choices, costs, score | 128 | 0.683 (0.68 … 0.69) | 0.309 (0.30 … 0.32) | 0.487 (0.47 … 0.51) | 0.882 (0.87 … 0.90) |
+| choices | 256 | 0.709 (0.70 … 0.71) | 0.317 (0.31 … 0.33) | 0.497 (0.48 … 0.51) | 0.904 (0.90 … 0.91) |
+| choices, costs | 256 | 0.715 (0.71 … 0.72) | 0.322 (0.31 … 0.33) | 0.514 (0.50 … 0.53) | 0.892 (0.88 … 0.90) |
+| choices, costs, score | 256 | 0.720 (0.72 … 0.72) | 0.328 (0.32 … 0.34) | 0.535 (0.52 … 0.55) | 0.887 (0.88 … 0.90) |
+
+How the rules were chosen: on the table's even rows. All rows were then judged, and at 32 networks with the cheap score
+an interval covered 84.4 %; so the prior was tightened and intervals became Student's, by trials on even rows again. So
+the odd rows chose nothing but that; on them alone (`--rows odd`) every goal is met: .607 and .631 from 64.
+
+Tried on even rows and left out: lengths and weights that are free for each column (tau .34 in place of .39 from 16
+networks, intervals that cover 56 to 67 %); costs and widths as they are, not by logarithms (.03 less from 64); the
+logarithm of what mIoU lacks to 85 % in place of mIoU, which is skewed (.00 to .02 more, .01 to .03 more in the top
+quarter; but it needs a ceiling that no other figure has); intervals wider by the errors of predicting each row from the
+others (changes nothing: the hyperparameters have seen the row) or by degrees of freedom (covers 98 %).
 """
 
 from __future__ import annotations
@@ -48,8 +82,8 @@ def main(
     choices = list(table.columns[: table.columns.get_loc(COSTS[0])])
     features = {
         "choices": choices,
-        "choices, MACs, parameters": choices + COSTS,
-        "choices, MACs, parameters, cheap score": [*choices, *COSTS, PROXY],
+        "choices, costs": choices + COSTS,
+        "choices, costs, score": [*choices, *COSTS, PROXY],
     }
     found = [_of_column(table, name) for name in (*COSTS, PROXY)]
     print("| features | networks | " + " | ".join(MEASURES) + " |\n|---|---:|" + "---:|" * len(MEASURES))
@@ -111,7 +145,7 @@ def _line(row: dict[str, object]) -> str:
 def _missed(result: pd.DataFrame) -> list[str]:
     missed = []
     for row in result[result["networks"] > 0].to_dict("records"):
-        goal = GOALS.get((row["networks"], row["features"].endswith("cheap score")))
+        goal = GOALS.get((row["networks"], row["features"].endswith("score")))
         where = f"{row['features']}, {row['networks']} networks"
         if goal is not None and row["features"] != "choices" and row["tau"] < goal:
             missed.append(f"Missed: {where}: tau {row['tau']:.3f}, goal {goal}")
