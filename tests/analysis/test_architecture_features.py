@@ -36,6 +36,8 @@ def test_features_of_stdc1() -> None:
     levels = sum(math.expm1(value) for name, value in found.items() if name.startswith("log_macs at"))
     everywhere = levels + math.expm1(found["log_macs behind upsampling"])
     assert 0.99 < everywhere / cost.macs < 1  # the rest is behind global poolings
+    # Context goes up twice, through a 3×3 each; then fusion, and the head's two. Attention is behind a global pooling.
+    assert found["layers behind upsampling"] == 5 and found["layers at 1/8"] == 9
     assert found["share of dilated"] == 0
 
 
